@@ -7,8 +7,10 @@ whether the same call may succeed when it is made again.
             * `InvalidTenant`, `InvalidEvent`
         * `UnknownMethod`: no such `@call` or `@cast`; `UnknownObject`: no such class
         * `PromiseMisused`: a promise used as if it were its value (also a `TypeError`)
+        * `BadDeclaration`: a durable object's class is written wrongly (also a `TypeError`)
         * `NotConnected`: no connection to speak through
         * `TooLarge`: over a named limit of size
+        * `UnsupportedMedia`: a content type or content encoding that is not understood
         * `QueryError`: SQL that does not run; `QueryForbidden`: SQL that may not; `QueryLimit`: over a limit
         * `DataInUse`: another process owns the data folder; `DataUnreadable`: not ours, or too new
         * `Forbidden`: not with this key, host name or origin
@@ -88,6 +90,10 @@ class PromiseMisused(CallerError, TypeError):
     code = "promise_misused"
 
 
+class BadDeclaration(CallerError, TypeError):
+    code = "bad_declaration"
+
+
 class NotConnected(CallerError):
     code = "not_connected"
 
@@ -95,6 +101,11 @@ class NotConnected(CallerError):
 class TooLarge(CallerError):
     code = "too_large"
     status = 413
+
+
+class UnsupportedMedia(CallerError):
+    code = "unsupported_media"
+    status = 415
 
 
 class QueryError(CallerError):

@@ -13,9 +13,17 @@ TENANT_BYTES_MAX: Final = (
 
 # Frames and envelopes
 FRAME_BYTES_MAX: Final = 32 * 1024 * 1024  # one message; what Durable Objects allow an RPC message
+ENVELOPE_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX  # an envelope or answer wraps several frames
+ARGUMENTS_BYTES_MAX: Final = FRAME_BYTES_MAX - 64 * 1024  # of one call: it must fit into a frame
 FRAME_OPS_MAX: Final = 20_000  # instructions in one program: 10,000 events and their reads
 FRAME_DEPTH_MAX: Final = 64  # nesting of a value; Python's own recursion stays far away
+FRAME_ITEMS_MAX: Final = 100_000  # items of one list or dict: a decoder reserves memory by the length that a header claims
+PROGRAM_STEPS_MAX: Final = (
+    200_000  # instructions that one program runs, those inside maps counted for each element
+)
+ERROR_TEXT_MAX: Final = 2_000  # characters of an error's sentence that travel
 MAP_ITEMS_MAX: Final = 10_000  # elements that one `.map` runs over
+MAP_NESTING_MAX: Final = 16  # maps inside maps
 CAST_LINGER_S: Final = (
     0.005  # how long casts wait for company: a thousand tracks then cost a handful of frames
 )
@@ -31,6 +39,12 @@ SESSIONS_MAX: Final = (
 REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry
+FRAME_FILL_BYTES: Final = 4 * 1024 * 1024  # a frame that is this full takes no more calls
+FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
+ENVELOPES_IN_FLIGHT_MAX: Final = (
+    4  # envelopes under way to one object: turns are serial there, so more would only wait
+)
+BATCHES_MAX: Final = 1_024  # objects whose sending state one connection keeps while idle
 CALL_TIMEOUT_S: Final = 30.0  # a pull without a timeout of its own
 RETRY_FIRST_S: Final = 0.05  # before a frame whose outcome is unknown goes out again; doubles
 RETRY_MAX_S: Final = 2.0
@@ -49,18 +63,53 @@ HOST_THREADS: Final = (
 EVENT_BYTES_MAX: Final = 32 * 1024  # Segment's limit
 EVENT_NAME_BYTES_MAX: Final = 200
 EVENT_ID_BYTES_MAX: Final = 256
+EVENT_DEPTH_MAX: Final = 64  # nesting of properties; SQLite's JSON functions stop at 1,000
 BATCH_EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # after decompression: a gzip bomb ends here
+BODY_VALUES_MAX: Final = 1_000_000  # commas in one body: 10,000 events of a hundred fields each
+BODY_CODINGS_MAX: Final = 2  # content encodings around one body; no client is known to use more
+GZIP_MEMBERS_MAX: Final = 64  # a body of a million empty members would take minutes to walk
+BODY_INLINE_BYTES_MAX: Final = 256 * 1024  # a larger body is unpacked on a thread, not in the loop
+BODIES_BYTES_MAX: Final = 256 * 1024 * 1024  # all bodies that a gateway holds at one time
+REQUESTS_MAX: Final = 4_096  # requests that a gateway works on at one time; the next gets 503
 FUTURE_S_MAX: Final = 24 * 3600  # a timestamp further ahead is clamped to its receipt and marked
 DEDUPE_DAYS: Final = 7  # a message id counts once within this many days of its receipt
 
+# Imports
+IMPORT_BATCH_EVENTS: Final = 2_000  # events in one call: few enough that progress moves
+IMPORT_BATCH_BYTES: Final = 4 * 1024 * 1024  # the same bound in bytes
+IMPORT_BUFFER_EVENTS_MAX: Final = 50_000  # events read ahead, over all tenants of a file
+IMPORT_CALLS_MAX: Final = 4  # calls under way at once; one host gains nothing from more
+IMPORT_LINE_BYTES_MAX: Final = 1024 * 1024  # one line of a file; far over EVENT_BYTES_MAX
+IMPORT_SAMPLE_ROWS: Final = 1_000  # CSV rows that decide which columns are numbers
+IMPORT_REASONS_MAX: Final = 10  # rejected lines that the report shows
+
 # Counters
 COUNTER_KEYS_MAX: Final = 200_000  # of one object; keys carry user ids
+COUNTER_KEY_BYTES_MAX: Final = 512  # a prefix of ours and an id of EVENT_ID_BYTES_MAX
+COUNTER_TTL_S_MAX: Final = 100 * 366 * 86_400  # a century; times stay far within 64 bits
 EVENT_NAMES_MAX: Final = 10_000  # distinct event names counted apart; the rest count as "(other)"
 STATS_EVENTS_MAX: Final = 100  # event names that /stats lists
 PRESENCE_S: Final = (
     1_800  # how long a user stays in the presence index: the longest window asked for
 )
+PRESENCE_USERS_MAX: Final = 180_000  # of COUNTER_KEYS_MAX; more at once count as one
+
+# Schedules
+INTERVAL_MINUTES_MAX: Final = 7 * 24 * 60  # of every(n): a week; clocks jump at most once in it
+
+# Rollups
+USERS_CACHED_MAX: Final = 50_000  # user ids of a tenant whose number is in memory: about 10 MB
+USER_SETS_BYTES_MAX: Final = 16 * 1024 * 1024  # sets of users of a tenant's buckets in memory
+USER_SET_REWRITE_BYTES: Final = 4_096  # a set up to one page of SQLite is simply written again
+USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written again
+USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
+ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
+LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
+
+# Message ids received (dedupe)
+IDS_TAIL_MAX: Final = 65_536  # ids that a tenant keeps in memory before a sorted file: about 7 MB
+ID_RUNS_PER_LEVEL: Final = 4  # files of one size and day that are merged into one of the next size
 
 # Queries
 QUERY_S_MAX: Final = 5.0
@@ -71,6 +120,28 @@ DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
 
 # Life of a host
 IDLE_S: Final = 600.0  # an object unused for this long hibernates
+ACTIVATIONS_OPEN_MAX: Final = 1_024  # objects awake in one process; half the open files at most
 MAX_ACTORS: Final = 64
 SHUTDOWN_S: Final = 30.0  # from SIGTERM to the last activation closed
 STARTUP_RETRY_AFTER_S: Final = 2.0  # what a gateway that still starts tells its callers to wait
+REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered
+STARTUP_WAIT_S: Final = 90.0  # how long a command waits for a gateway that still starts
+COMMAND_TIMEOUT_S: Final = 120.0  # one call of a command; a large import may queue for long
+
+# Sockets between a client in the cluster and a host
+WIRE_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 64 * 1024  # one message: an answer is the longest
+WIRE_REQUESTS_MAX: Final = 1_024  # requests of one connection that run at once; then it isn't read
+SOCKET_PATH_BYTES_MAX: Final = 103  # what macOS takes; Linux takes 107
+PLACE_S_MAX: Final = 60.0  # from asking for a host to its socket; 20 at once start on two cores so
+JOIN_S_MAX: Final = 90.0  # how long a second process waits for the first one's Ray to be there
+JOIN_POLL_S: Final = 0.2  # how often it looks
+REACH_S_MAX: Final = 2.0  # to connect to Ray's port, before it counts as gone
+OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024  # frames don't use Ray's store; its default is 30%
+
+# The pipeline's log
+SEGMENT_BYTES_FIRST: Final = 16 * 1024  # 10,000 tenants that wrote a little hold 160 MB, not 160 GB
+SEGMENT_BYTES_MAX: Final = 16 * 1024 * 1024  # segments double up to this; one is read whole at once
+RECORD_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX  # effects of one frame: what it brought, and its rows
+STORAGE_RETRY_AFTER_S: Final = 5.0  # what a caller is told to wait when the disk is full
+FENCE_PAUSE_S: Final = 0.01  # between two looks at a lock that a dying process holds
+FENCE_S_MAX: Final = 5.0  # how long a killed process may take to let go of a tenant's lock

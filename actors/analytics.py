@@ -1,0 +1,247 @@
+"""Product analytics for one tenant: the durable object that raydo is for.
+
+Written with nothing that another durable object doesn't have. What it counts in memory (L0):
+
+    event:{name}        events by name, EVENT_NAMES_MAX of them; further names count as "(other)"
+    active:{user}       when each user was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
+    pageviews_1m        page views of the last minute, a rolling window
+    active_users_1m     derived from active:{user}
+
+Everything else is asked of the events themselves. It registers no timers: `daily_metrics` and
+`hourly_events` are views, always exact, and nothing is left to be rolled up on the hour.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from raydo.actors.object import DurableObject
+from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
+from raydo.pipelining.limits import (
+    BATCH_EVENTS_MAX,
+    DAYS_MAX,
+    EVENT_NAMES_MAX,
+    PRESENCE_S,
+    PRESENCE_USERS_MAX,
+    STATS_EVENTS_MAX,
+)
+from raydo.pipelining.method import call, cast
+
+if TYPE_CHECKING:
+    from raydo.actors.event import Event
+
+STREAM: Final = "analytics"
+WINDOW_S: Final = 60
+PAGE_VIEWS: Final = frozenset({"PageView", "Page View", "Page Viewed", "page_view", "$pageview"})
+OTHER: Final = "(other)"
+WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
+
+_DAY: Final = """SELECT count(DISTINCT user_id), count(*) FROM raw_events
+    WHERE timestamp >= ? AND timestamp < ?"""
+
+
+class Rejected(TypedDict):
+    """Why one event of a batch was not taken."""
+
+    index: int
+    code: str
+    error: str
+
+
+class Ingested(TypedDict):
+    """What became of a batch; `ids` stands beside its items, None for the rejected."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+    ids: list[str | None]
+
+
+class DayMetrics(TypedDict):
+    """One calendar day; `partial` while it has not ended."""
+
+    date: str
+    dau: int
+    events: int
+    partial: bool
+
+
+class Stats(TypedDict):
+    """The counters in memory; `truncated` when there are more event names than are listed."""
+
+    active: dict[str, int]
+    events: dict[str, int | float]
+    counters: dict[str, int | float]
+    truncated: bool
+
+
+class Analytics(DurableObject):
+    """One tenant's events, and what they tell."""
+
+    def on_start(self) -> None:
+        self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
+        self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
+        self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
+
+    @cast
+    def track(
+        self,
+        /,
+        event: str | Mapping[str, Any],
+        properties: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> str:
+        """Record one event and give its id: a name and its properties, or the whole event as one.
+
+        `more` are the event's other fields: userId, anonymousId, timestamp, messageId, context.
+
+        Raises:
+            InvalidEvent: it breaks a rule for events.
+        """
+        from raydo.actors.event import parse
+
+        whole: dict[str, Any] = dict(event) if isinstance(event, Mapping) else {"event": event}
+        if properties is not None:
+            whole["properties"] = properties
+        parsed = parse(whole | more, self.now_ms, new_id=self.pipeline.new_id)
+        self._admit([parsed])
+        return parsed.id
+
+    @call
+    def ingest(
+        self,
+        items: list[bytes],
+        received_ms: int | None = None,
+        sent_at_ms: int | None = None,
+        *,
+        historical: bool = False,
+    ) -> Ingested:
+        """Record a batch of events, each the raw JSON of one; a bad one is rejected alone.
+
+        `historical` is for imports: an event's own `receivedAt` then is its receipt.
+
+        Raises:
+            TooLarge: more than BATCH_EVENTS_MAX.
+            InvalidArgument: no list, or a time that is none.
+        """
+        from raydo.actors.event import Event, parse_all
+
+        if not isinstance(items, list):
+            raise InvalidArgument(f"A batch is a list, not {type(items).__name__}.")
+        if len(items) > BATCH_EVENTS_MAX:
+            raise TooLarge(f"A batch has at most {BATCH_EVENTS_MAX} events, not {len(items)}.")
+        received_ms = self.now_ms if received_ms is None else _moment(received_ms)
+        sent_at_ms = None if sent_at_ms is None else _moment(sent_at_ms)
+        parsed = parse_all(
+            items, received_ms, sent_at_ms, new_id=self.pipeline.new_id, historical=historical
+        )
+        events = [event for event in parsed if isinstance(event, Event)]
+        accepted = self._admit(events)
+        return {
+            "accepted": accepted,
+            "duplicates": len(events) - accepted,
+            "rejected": [
+                {"index": index, "code": error.code, "error": error.message}
+                for index, error in enumerate(parsed)
+                if isinstance(error, CallerError)
+            ],
+            "ids": [event.id if isinstance(event, Event) else None for event in parsed],
+        }
+
+    @call
+    def stats(self) -> Stats:
+        """Tell what is counted in memory: active users, the top events, the declared counters."""
+        top = self.counters.top("event:", STATS_EVENTS_MAX + 1)
+        return {
+            "active": {name: self.active_users(seconds) for name, seconds in WINDOWS_S.items()},
+            "events": {key.removeprefix("event:"): count for key, count in top[:STATS_EVENTS_MAX]},
+            "counters": {
+                "pageviews_1m": self.counters.get("pageviews_1m"),
+                **self.counters.derived(),
+            },
+            "truncated": len(top) > STATS_EVENTS_MAX,
+        }
+
+    @call(js="getActiveUsers", alias=("get_active_users",))
+    def active_users(self, within_s: float = WINDOW_S) -> int:
+        """Count the users whose latest event lies within `within_s` seconds, PRESENCE_S at most."""
+        return self.counters.count("active:*", within_s)
+
+    @call(js="getDAU", alias=("get_dau",))
+    def dau(self, days: int = 7, tz: str | None = None, to: str | None = None) -> list[DayMetrics]:
+        """Count users and events by calendar day, newest first, days without events too.
+
+        The days are those of the tenant's zone, or of `tz`, and end today, or with `to`.
+
+        Raises:
+            InvalidArgument: no such number of days, zone or date.
+        """
+        from raydo.actors.zone import Calendar, parse_date
+
+        if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= DAYS_MAX:
+            raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
+        calendar = self._state.calendar if tz is None else Calendar(tz)
+        last = calendar.today(self.now_ms) if to is None else parse_date(to)
+        metrics: list[DayMetrics] = []
+        for day in calendar.days(days, last):
+            [(dau, events)] = self._state.rows(_DAY, (day.start_ms, day.end_ms))
+            partial = day.end_ms > self.now_ms
+            metrics.append({"date": day.date, "dau": dau, "events": events, "partial": partial})
+        return metrics
+
+    @call
+    def query(self, sql: str, params: Any = None, limit: int | None = None) -> dict[str, Any]:
+        """Run one SELECT over the tenant's events and views; it sees all that was acknowledged.
+
+        Raises:
+            QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
+        """
+        return self._state.query(sql, params, limit)
+
+    @call
+    def settings(self) -> dict[str, str]:
+        """Tell the tenant's settings."""
+        return {"zone": self.zone}
+
+    @call
+    def set_zone(self, zone: str) -> dict[str, str]:
+        """Let the tenant's days begin by the clocks of another IANA zone.
+
+        Raises:
+            InvalidArgument: no such zone.
+        """
+        self.zone = zone
+        return self.settings()
+
+    def _admit(self, events: Sequence[Event]) -> int:
+        """Emit events and count those that are new."""
+        new = self.pipeline.admit(events, STREAM)
+        fresh = [event for event, is_new in zip(events, new, strict=True) if is_new]
+        counters = self.counters
+        names = Counter(event.event for event in fresh)
+        counters.incr_many((f"event:{name}", count) for name, count in names.items())
+        # What happened too long ago to matter now changes neither.
+        for user, (count, at_ms) in _latest_by_user(fresh).items():
+            counters.incr(f"active:{user}", count, ttl=PRESENCE_S, at_ms=at_ms)
+        viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
+        for at_ms, count in sorted(viewed.items()):
+            counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
+        return len(fresh)
+
+
+def _moment(ms: object) -> int:
+    if not isinstance(ms, int) or isinstance(ms, bool) or ms < 0:
+        raise InvalidArgument(f"A time is in whole milliseconds since 1970, not {ms!r}.")
+    return ms
+
+
+def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
+    """Count each user's events, and find the moment of the latest."""
+    latest: dict[str, tuple[int, int]] = {}
+    for event in events:
+        if event.user_id is not None:
+            count, at_ms = latest.get(event.user_id, (0, 0))
+            latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
+    return latest

@@ -1,0 +1,95 @@
+"""How a user's own classes reach the processes that run them.
+
+A module is named, and each host imports it. A class that no module gives (written in a script, a
+notebook or a test) travels by value instead, so that `python shop.py` is enough to try one. A host
+keeps the class that it was started with: to change it, stop the host.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from raydo.pipelining.errors import InvalidArgument, UnknownObject
+from raydo.pipelining.method import forget, methods_of
+from raydo.pipelining.stub import registered
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import the modules that declare durable objects.
+
+    Raises:
+        InvalidArgument: a module cannot be imported; the sentence names it and the reason.
+    """
+    for name in modules:
+        try:
+            import_module(name)
+        except Exception as error:
+            raise InvalidArgument(
+                f"The objects module {name!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def modules_of(objects: Iterable[str | ModuleType | type]) -> tuple[str, ...]:
+    """Name the modules that hosts import; a class that travels by value needs none."""
+    names = (_module_of(entry) for entry in objects)
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def shipped(name: str) -> bytes | None:
+    """Pickle the class of this name for a host, by value when no module there would give it.
+
+    None when this process does not know the class: the host's own modules decide then.
+    """
+    try:
+        cls = registered(name)
+    except UnknownObject:
+        return None
+    with _by_value(cls.__module__) as cloudpickle:
+        return bytes(cloudpickle.dumps(cls))
+
+
+def receive(pickled: bytes | None) -> None:
+    """Declare the class that `shipped` pickled."""
+    if pickled is None:
+        return
+    cls: type = import_module("ray.cloudpickle").loads(pickled)
+    # A class that travels by value is declared empty and gets its attributes afterwards, so what
+    # was found of it at its declaration is not what it has.
+    forget(cls)
+    methods_of(cls)
+
+
+def _module_of(entry: str | ModuleType | type) -> str | None:
+    if isinstance(entry, str):
+        return entry
+    if isinstance(entry, ModuleType):
+        return entry.__name__
+    return entry.__module__ if _importable(entry.__module__) else None
+
+
+@contextmanager
+def _by_value(module: str) -> Iterator[Any]:
+    """Give the pickler, told to send what no other process could import."""
+    cloudpickle: Any = import_module("ray.cloudpickle")
+    travels = module in sys.modules and module != "__main__" and not _importable(module)
+    if travels:
+        cloudpickle.register_pickle_by_value(sys.modules[module])
+    try:
+        yield cloudpickle
+    finally:
+        if travels:
+            cloudpickle.unregister_pickle_by_value(sys.modules[module])
+
+
+def _importable(module: str) -> bool:
+    """Tell whether another process finds this module by its name."""
+    try:
+        return module != "__main__" and importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,68 @@
+"""Objects in this process: for tests, notebooks and small services; no Ray, no server, no sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from raydo.actors import catalog
+from raydo.actors.claim import Claim
+from raydo.actors.clock import SystemClock
+from raydo.actors.residents import Residents
+from raydo.pipelining.errors import NotConnected
+
+if TYPE_CHECKING:
+    from raydo.actors.clock import Clock
+    from raydo.actors.runtime import Runtime
+    from raydo.actors.settings import Settings
+    from raydo.pipelining.noun import Noun
+    from raydo.pipelining.transport import More, Transport
+
+
+class Embedded:
+    """Hold the objects in this process: no Ray, no server, no sockets."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._claim: Claim | None = None
+        self._residents: Residents | None = None
+
+    async def open(self) -> Transport:
+        """See `Runtime.open`."""
+        await asyncio.to_thread(catalog.load, self._settings.objects)
+        data = self._settings.data
+        self._claim = await asyncio.to_thread(Claim.alone, data, "embedded")
+        self._residents = Residents(data, clock=self._clock, settings=self._settings)
+        return self
+
+    async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
+        """See `Transport.send`."""
+        del more  # nothing streams yet
+        if self._residents is None:
+            raise NotConnected("This connection is closed.")
+        return await self._residents.deliver(noun, envelope)
+
+    async def close(self) -> None:
+        """Close every object, then give up the folder."""
+        residents, self._residents = self._residents, None
+        try:
+            if residents is not None:
+                await residents.close()
+        finally:
+            if self._claim is not None:
+                self._claim.release()
+
+    @property
+    def dashboard_url(self) -> None:
+        """See `Runtime.dashboard_url`."""
+        return
+
+    async def counts(self, noun: Noun) -> dict[str, int]:
+        """See `Runtime.counts`; here one process holds every object."""
+        del noun
+        return self._residents.counts() if self._residents else {}
+
+
+if TYPE_CHECKING:
+    _conforms: tuple[type[Runtime], type[Transport]] = (Embedded, Embedded)

@@ -1,0 +1,97 @@
+"""The base class of durable objects: what an object finds around itself.
+
+A subclass declares `@call` and `@cast` methods and, in place of `__init__`, an `on_start` that runs
+each time the object wakes. Its methods are plain synchronous functions, so nothing happens between
+two of their lines; each runs as one transaction, and its reply leaves when that is on disk.
+
+    class Cart(DurableObject):
+        def on_start(self) -> None:
+            self.sql("CREATE TABLE IF NOT EXISTS items (sku TEXT PRIMARY KEY, count INTEGER)")
+
+        @call
+        def add(self, sku: str, count: int = 1) -> int:
+            self.sql("INSERT INTO items VALUES (?, ?) ON CONFLICT DO UPDATE SET "
+                     "count = count + excluded.count", sku, count)
+            self.pipeline.emit("ItemAdded", "cart", {"sku": sku, "count": count})
+            return self.counters.incr(f"added:{sku}", count)
+
+An attribute that a method sets on `self` is memory: it is lost when the object hibernates, and not
+taken back when a call raises. This module loads no server library, so that a client can name its
+objects by importing their classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from raydo.actors.counters import Counters
+from raydo.actors.schedule import Every, Schedule
+from raydo.pipelining.method import Exposed
+from raydo.pipelining.stub import Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlite_utils import Database as Utils
+
+    from raydo.actors.database import Rows
+    from raydo.actors.pipeline import Pipeline
+    from raydo.actors.state import State
+
+
+class DurableObject(Remote, register=False):
+    """Be one tenant's live object."""
+
+    counters = Exposed(Counters)  # in memory, exact after a restart; callers may read them
+    _state: State
+
+    def on_start(self) -> None:
+        """Make tables, register timers, define counters: runs each time the object wakes."""
+
+    @property
+    def tenant(self) -> str:
+        """The exact id of the tenant that this object is."""
+        return self._state.noun.id
+
+    @property
+    def now_ms(self) -> int:
+        """The time of this turn, in UTC milliseconds; it stands still while the turn runs."""
+        return self._state.now_ms
+
+    @property
+    def zone(self) -> str:
+        """The tenant's IANA time zone, in which its days begin and its timers are due."""
+        return self._state.zone
+
+    @zone.setter
+    def zone(self, name: str) -> None:
+        self._state.zone = name
+
+    @property
+    def db(self) -> Utils:
+        """The object's database as a `sqlite_utils.Database`, inside the call's transaction."""
+        return self._state.database.utils
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The way in for events."""
+        return self._state.pipeline
+
+    @property
+    def every(self) -> Every:
+        """Register timers: `self.every.day.at("3am")(self.tidy)`."""
+        return Every(self._register)
+
+    def sql(self, query: str, *params: Any) -> Rows:
+        """Run one SQL statement in the object's own database, inside the call's transaction.
+
+        `?` takes the next of `params`; one mapping gives `:name`s.
+
+        Raises:
+            QueryForbidden: it would end the transaction or touch what is raydo's own.
+            sqlite3.Error: SQLite refuses it.
+        """
+        return self._state.database.sql(query, *params)
+
+    def _register(self, schedule: Schedule, handler: Callable[..., Any]) -> None:
+        self._state.alarms.register(self, self.zone, schedule, handler)

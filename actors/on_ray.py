@@ -1,0 +1,79 @@
+"""Objects in Ray actors, reached from one connection of one process.
+
+Ray is started or joined on the keeper's thread; frames go by the courier's lines and never meet
+Ray. A Ray that is gone is noticed when a host is looked for, and the folder's next one is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from raydo.actors import catalog, service
+from raydo.actors.courier import Courier
+from raydo.actors.directory import NamedHosts
+from raydo.actors.keeper import ray_keeper
+from raydo.pipelining.errors import NotConnected
+
+if TYPE_CHECKING:
+    from raydo.actors.runtime import Runtime
+    from raydo.actors.service import Service
+    from raydo.actors.settings import Settings
+    from raydo.pipelining.noun import Noun
+    from raydo.pipelining.transport import More, Transport
+
+
+class OnRay:
+    """Reach objects that live in Ray actors, on a Ray that is started, joined or given."""
+
+    def __init__(self, settings: Settings, *, dashboard: bool = False) -> None:
+        self._settings = settings
+        self._dashboard = dashboard
+        self._service: Service | None = None
+        self._hosts: NamedHosts | None = None
+        self._courier: Courier | None = None
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Where Ray's own dashboard is, once open."""
+        return self._service.cluster.dashboard_url if self._service else None
+
+    async def open(self) -> Transport:
+        """See `Runtime.open`."""
+        # Here too, for what is wrong with a module is best said before Ray has started.
+        await asyncio.to_thread(catalog.load, self._settings.objects)
+        entering = partial(service.enter, self._settings, dashboard=self._dashboard)
+        self._service = await ray_keeper.run(entering, undo=service.leave)
+        self._hosts = NamedHosts(self._settings, self._attached)
+        self._courier = Courier(self._hosts)
+        return self
+
+    async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
+        """See `Transport.send`."""
+        if self._courier is None:
+            raise NotConnected("This connection is closed.")
+        return await self._courier.send(noun, envelope, more)
+
+    async def close(self) -> None:
+        """Close the lines; the process that started Ray stops the hosts and Ray."""
+        courier, self._courier = self._courier, None
+        entered, self._service = self._service, None
+        if courier is not None:
+            await courier.close()
+        if entered is not None:
+            await ray_keeper.run(partial(service.leave, entered))
+
+    async def counts(self, noun: Noun) -> dict[str, int]:
+        """See `Runtime.counts`."""
+        assert self._hosts is not None
+        return await self._hosts.counts(noun)
+
+    async def _attached(self) -> None:
+        entered = self._service
+        if entered is not None and not await asyncio.to_thread(entered.cluster.alive):
+            await ray_keeper.run(partial(service.renew, entered))
+
+
+if TYPE_CHECKING:
+    _conforms: tuple[type[Runtime], type[Transport]] = (OnRay, OnRay)

@@ -1,0 +1,129 @@
+"""Who is who: user ids as text, the small numbers that stand for them, and when each was seen.
+
+Each text gets a number once; `person` is the number that counts for it, its own until two ids
+turn out to be one human. Only persons' numbers are ever in a bucket's set of users.
+
+Per person a roaring bitmap lists the buckets in which it was seen: its first one is when the
+person truly began, and a merge has to touch those buckets and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pyroaring import BitMap
+
+from raydo.actors.database import Database
+from raydo.pipelining.limits import LOOKUP_KEYS_MAX, USERS_CACHED_MAX
+
+TABLES: Final = (
+    """CREATE TABLE IF NOT EXISTS _raydo_users (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, person INTEGER NOT NULL
+    )""",
+    "CREATE TABLE IF NOT EXISTS _raydo_seen (person INTEGER PRIMARY KEY, buckets BLOB NOT NULL)",
+)
+_BIAS: Final = 1 << 31  # bitmaps hold unsigned numbers, and a bucket before 1970 is negative
+
+
+class People:
+    """Keep the users' dictionary, and the buckets that each person was seen in."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._persons: dict[str, int] = {}  # the ones that came in first are forgotten first
+        self._last_id = -1  # unknown
+
+    def persons(self, names: Collection[str]) -> dict[str, int]:
+        """Return the person of each name; names not met before become persons of their own."""
+        known = self._persons
+        persons = {name: known[name] for name in names if name in known}
+        missing = [name for name in names if name not in persons]
+        if missing:
+            found = self._find(missing)
+            found.update(self._create([name for name in missing if name not in found]))
+            persons.update(found)
+            self._remember(found)
+        return persons
+
+    def person(self, name: str) -> int | None:
+        """Return the person of a name, or None when it never came up."""
+        return self._find([name]).get(name)
+
+    def saw(self, buckets: Mapping[int, Sequence[int]]) -> None:
+        """Record the buckets that persons were seen in."""
+        before = dict(self._seen(sorted(buckets)))
+        alone: dict[tuple[int, ...], bytes] = {}  # most new users are new in the same few buckets
+        rows = []
+        for person in sorted(buckets):
+            key = tuple(buckets[person])
+            if person in before:
+                rows.append((person, _blob(BitMap.deserialize(before[person]), key)))
+                continue
+            if key not in alone:
+                alone[key] = _blob(BitMap(), key)
+            rows.append((person, alone[key]))
+        self._database.run_many("REPLACE INTO _raydo_seen VALUES (?, ?)", rows)
+
+    def seen(self, person: int) -> list[int]:
+        """List the buckets in which a person was seen, oldest first."""
+        rows = self._seen([person])
+        return [biased - _BIAS for _, blob in rows for biased in BitMap.deserialize(blob)]
+
+    def forget(self) -> None:
+        """Drop what is in memory: it may differ from what is stored."""
+        self._persons.clear()
+        self._last_id = -1
+
+    def _find(self, names: Sequence[str]) -> dict[str, int]:
+        return dict(
+            row
+            for marks, keys in _lookups(names)
+            for row in self._database.run(
+                f"SELECT name, person FROM _raydo_users WHERE name IN ({marks})",  # noqa: S608 - question marks
+                keys,
+            )
+        )
+
+    def _seen(self, persons: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        for marks, keys in _lookups(persons):
+            yield from self._database.run(
+                f"SELECT person, buckets FROM _raydo_seen WHERE person IN ({marks})",  # noqa: S608 - question marks
+                keys,
+            )
+
+    def _create(self, names: Sequence[str]) -> dict[str, int]:
+        if self._last_id < 0:
+            rows = self._database.run("SELECT coalesce(max(id), 0) FROM _raydo_users")
+            self._last_id = rows[0][0]
+        persons = {name: self._last_id + n for n, name in enumerate(names, start=1)}
+        self._database.run_many(
+            "INSERT INTO _raydo_users VALUES (?, ?, ?)",
+            [(person, name, person) for name, person in persons.items()],
+        )
+        self._last_id += len(names)
+        return persons
+
+    def _remember(self, persons: Mapping[str, int]) -> None:
+        self._persons.update(persons)
+        excess = len(self._persons) - USERS_CACHED_MAX
+        if excess > 0:
+            for name in list(self._persons)[:excess]:
+                del self._persons[name]
+
+
+def _blob(seen: BitMap, buckets: Iterable[int]) -> bytes:
+    seen.update([bucket + _BIAS for bucket in buckets])
+    return seen.serialize()
+
+
+def _lookups(keys: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Cut keys into lookups with as many question marks as keys.
+
+    The last lookup repeats a key up to a power of two: SQLite then prepares a handful of
+    statements in all, not one for each number of keys.
+    """
+    for start in range(0, len(keys), LOOKUP_KEYS_MAX):
+        chunk = list(keys[start : start + LOOKUP_KEYS_MAX])
+        chunk += chunk[-1:] * ((1 << (len(chunk) - 1).bit_length()) - len(chunk))
+        yield ",".join("?" * len(chunk)), chunk

@@ -1,0 +1,81 @@
+"""The way in for events: what a call emits waits here until the call's turn is committed.
+
+An event gets its id here, and a repeated message id is found out here, so that the call can say
+"duplicate" and count nothing twice. Events that a call emitted go with it when it raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from raydo.actors.dedupe import Dedupe
+from raydo.actors.event import MADE_ID, Event, NewId, parse
+from raydo.pipelining.errors import InvalidArgument
+from raydo.pipelining.limits import EVENT_NAME_BYTES_MAX
+
+EVENT_KIND: Final = "event"
+
+
+class Emitted(NamedTuple):
+    """One event and the stream that it was emitted to."""
+
+    event: Event
+    stream: str
+
+
+class Pipeline:
+    """Take the events of a turn, in order, each once."""
+
+    def __init__(self, dedupe: Dedupe, new_id: NewId) -> None:
+        self.now_ms = 0
+        self.new_id = new_id
+        self._dedupe = dedupe
+        self._emitted: list[Emitted] = []
+
+    def emit(self, kind: str, stream: str, payload: Event | Mapping[str, Any]) -> str:
+        """Emit one event and return its id; it is on disk before the caller hears of it.
+
+        With kind "event" the payload is the whole event, `{"event": …, "properties": …}`; with any
+        other, the kind is the event's name and the payload its properties. A `messageId` that was
+        received within the last seven days changes nothing.
+
+        Raises:
+            InvalidEvent: the payload breaks a rule for events.
+        """
+        if not isinstance(payload, Event):
+            whole = payload if kind == EVENT_KIND else {"event": kind, "properties": payload}
+            payload = parse(whole, self.now_ms, new_id=self.new_id)
+        self.admit([payload], stream)
+        return payload.id
+
+    def admit(self, events: Sequence[Event], stream: str) -> list[bool]:
+        """Emit events that are parsed already; say for each whether it is new."""
+        if not isinstance(stream, str) or not 0 < len(stream.encode()) <= EVENT_NAME_BYTES_MAX:
+            raise InvalidArgument(f"A stream's name has 1 to {EVENT_NAME_BYTES_MAX} bytes.")
+        given = [event.id.encode() for event in events if not event.flags & MADE_ID]
+        if not given:  # ids made here cannot have been seen
+            self._emitted += [Emitted(event, stream) for event in events]
+            return [True] * len(events)
+        fresh = iter(self._dedupe.fresh(given, self.now_ms))
+        new = [bool(event.flags & MADE_ID) or next(fresh) for event in events]
+        self._emitted += [
+            Emitted(event, stream) for event, is_new in zip(events, new, strict=True) if is_new
+        ]
+        return new
+
+    def mark(self) -> int:
+        """Return where the events of the present call begin."""
+        return len(self._emitted)
+
+    def rollback(self, mark: int) -> None:
+        """Forget what was emitted since `mark`."""
+        del self._emitted[mark:]
+
+    def since(self, mark: int) -> list[Emitted]:
+        """Return the events after the first `mark`, in order."""
+        return self._emitted[mark:]
+
+    def settle(self) -> None:
+        """Forget the events: they are on disk."""
+        self._emitted.clear()

@@ -1,0 +1,191 @@
+"""What a tenant's events amount to, exact at every moment: users and events by 15-minute bucket.
+
+`apply` runs in the drain's transaction, next to the raw events themselves: what is drained is
+rolled up, and nothing else is. It writes as much as the buckets and users that it touches, however
+long the history. Any span of days in any zone is then a union of bitmaps, and no scan.
+
+What is in memory is a copy of what is stored. Each `apply` counts up a generation in the database;
+when memory and database disagree about it, a transaction was rolled back, and memory starts over.
+So nobody has to say that a rollback happened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+from pyroaring import BitMap
+
+from raydo.actors import daily, people, usersets
+from raydo.actors.buckets import BUCKET_MS, DAY, bucket_of, buckets_between, date_of
+from raydo.actors.daily import Daily
+from raydo.actors.database import Database
+from raydo.actors.people import People
+from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
+from raydo.actors.zone import zone as find_zone
+from raydo.pipelining.limits import EVENT_NAMES_MAX
+
+OTHER_EVENTS: Final = 0  # what further event names count as, once there are too many
+
+TABLES: Final = (
+    *people.TABLES,
+    *usersets.TABLES,
+    *daily.TABLES,
+    "CREATE TABLE IF NOT EXISTS _raydo_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "INSERT OR IGNORE INTO _raydo_names VALUES (0, '(other)')",
+    # One row: how often `apply` ran, and the zone that the tables of `daily` stand for.
+    """CREATE TABLE IF NOT EXISTS _raydo_rollups (
+        id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL, zone TEXT
+    )""",
+    "INSERT OR IGNORE INTO _raydo_rollups VALUES (1, 0, NULL)",
+)
+
+
+class RolledEvent(NamedTuple):
+    """What rollups keep of an event; `user_id` as it was sent, or the anonymous id, or None."""
+
+    timestamp_ms: int
+    event: str
+    user_id: str | None
+    bot: bool
+
+
+class EventNames:
+    """Give each event name a small number, up to a limit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids: dict[str, int] = {}
+
+    def ids(self, names: Iterable[str]) -> Mapping[str, int]:
+        """Return the number of each name; names not met before get one while there is room."""
+        if not self._ids:
+            self._ids = dict(self._database.run("SELECT name, id FROM _raydo_names"))
+        known = self._ids
+        missing = [name for name in dict.fromkeys(names) if name not in known]
+        new = missing[: max(0, EVENT_NAMES_MAX + 1 - len(known))]  # one is OTHER_EVENTS itself
+        if new:
+            rows = list(enumerate(new, start=len(known)))
+            self._database.run_many("INSERT INTO _raydo_names VALUES (?, ?)", rows)
+            known.update((name, number) for number, name in rows)
+        return known
+
+    def forget(self) -> None:
+        """Drop what is in memory: it may differ from what is stored."""
+        self._ids = {}
+
+
+class Rollups:
+    """Roll up the events of one tenant, and answer from the rollups."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._people = People(database)
+        self._names = EventNames(database)
+        self._sets = UserSets(database)
+        self._daily = Daily(database, self._sets)
+        self._generation = -1  # of what is in memory
+
+    def create(self) -> None:
+        """Make the tables that are not there yet, inside the open transaction."""
+        for statement in TABLES:
+            self._database.run(statement)
+
+    def apply(self, events: Iterable[RolledEvent]) -> None:
+        """Add events, each exactly once, inside the transaction that drains them."""
+        counts, visits = _grouped(events)
+        if not counts:
+            return
+        self._database.begin()
+        self._settle()
+        self._generation += 1
+        self._database.run("UPDATE _raydo_rollups SET generation = ?", (self._generation,))
+        self._count(counts)
+        self._visit(visits)
+
+    def days(
+        self, count: int, zone: str, to_date: date | None, now_ms: int, *, bots: bool = True
+    ) -> list[dict[str, Any]]:
+        """Answer `{"date", "dau", "events", "partial"}` for `count` local days, newest first.
+
+        `to_date` None ends with today. `partial` marks a day that is not over.
+
+        Raises:
+            InvalidArgument: there is no such zone.
+        """
+        where = find_zone(zone)
+        today = date_of(bucket_of(now_ms), where)
+        dates = [(to_date or today) - DAY * back for back in range(count)]
+        totals = self._daily.totals(dates, where, bots=bots)
+        return [
+            {"date": day.isoformat(), **totals[day]._asdict(), "partial": day >= today}
+            for day in dates
+        ]
+
+    def materialise(self, zone: str) -> int:
+        """Bring `hourly_events` and `daily_metrics` up to date; return how many days were written.
+
+        Raises:
+            InvalidArgument: there is no such zone.
+        """
+        return self._daily.materialise(find_zone(zone))
+
+    def users_between(self, from_ms: int, to_ms: int, *, bots: bool = True) -> BitMap:
+        """Return the persons seen in the buckets that `from_ms <= moment < to_ms` touches."""
+        users = BitMap()
+        for _, seen in self._sets.read(buckets_between(from_ms, to_ms), bots=bots):
+            users |= seen
+        return users
+
+    def person(self, user_id: str) -> int | None:
+        """Return the person that `user_id` stands for, as in `users_between`."""
+        return self._people.person(user_id)
+
+    def first_seen(self, user_id: str) -> int | None:
+        """Return when the bucket began in which a user was first seen, in milliseconds."""
+        person = self._people.person(user_id)
+        buckets = [] if person is None else self._people.seen(person)
+        return buckets[0] * BUCKET_MS if buckets else None
+
+    def _settle(self) -> None:
+        """Start over from the database when it is not what memory was copied from."""
+        generation = self._database.run("SELECT generation FROM _raydo_rollups")[0][0]
+        if generation != self._generation:
+            self._people.forget()
+            self._names.forget()
+            self._sets.forget()
+            self._generation = generation
+
+    def _count(self, counts: Mapping[tuple[int, str], int]) -> None:
+        ids = self._names.ids(event for _, event in counts)
+        self._daily.count(
+            (bucket_of_slot(slot), ids.get(event, OTHER_EVENTS), events, events * is_bot_slot(slot))
+            for (slot, event), events in counts.items()
+        )
+
+    def _visit(self, visits: Mapping[int, set[str]]) -> None:
+        persons = self._people.persons(set().union(*visits.values()))
+        added = self._sets.add(
+            {slot: BitMap([persons[user] for user in users]) for slot, users in visits.items()}
+        )
+        buckets: defaultdict[int, list[int]] = defaultdict(list)
+        for slot, new in added.items():
+            for person in new:
+                buckets[person].append(bucket_of_slot(slot))
+        self._people.saw(buckets)
+
+
+def _grouped(
+    events: Iterable[RolledEvent],
+) -> tuple[Counter[tuple[int, str]], defaultdict[int, set[str]]]:
+    """Count events by slot and name, and list users by slot."""
+    counts: Counter[tuple[int, str]] = Counter()
+    visits: defaultdict[int, set[str]] = defaultdict(set)
+    for timestamp_ms, event, user_id, bot in events:
+        slot = slot_of(bucket_of(timestamp_ms), bot)
+        counts[slot, event] += 1
+        if user_id is not None:
+            visits[slot].add(user_id)
+    return counts, visits

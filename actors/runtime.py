@@ -1,0 +1,123 @@
+"""`connect`: one function for the four places where objects can live.
+
+A runtime opens a transport for a connection, and closing that transport ends the runtime: the
+objects of an embedded one, the use of Ray of the other. The same stubs work over each. A client of
+a gateway loads nothing of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from raydo.actors import catalog
+from raydo.actors.settings import Settings, settings_from
+from raydo.pipelining.connection import Connection
+from raydo.pipelining.errors import InvalidArgument
+from raydo.pipelining.http import HttpTransport
+from raydo.pipelining.limits import CALL_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from raydo.actors.clock import Clock
+    from raydo.pipelining.later import Timeout
+    from raydo.pipelining.noun import Noun
+    from raydo.pipelining.outbox import OnError
+    from raydo.pipelining.transport import Transport
+
+
+class Runtime(Protocol):
+    """Where objects live, seen by one connection."""
+
+    async def open(self) -> Transport:
+        """Begin, and give the transport whose `close` ends it.
+
+        Raises:
+            DataInUse: another process has the data folder.
+            InvalidArgument: a module of objects cannot be imported.
+        """
+        ...
+
+    async def counts(self, noun: Noun) -> dict[str, int]:
+        """Count what the host of an object was sent: `{"envelopes", "frames", …}`."""
+        ...
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Where Ray's own dashboard is, if this runtime started one."""
+        ...
+
+
+def connect(
+    target: str | None = None,
+    *,
+    data: str | Path | None = None,
+    ray: str | None = None,
+    key: str | None = None,
+    timeout_s: Timeout = CALL_TIMEOUT_S,
+    objects: Iterable[str | ModuleType | type] = (),
+    on_error: OnError | None = None,
+    clock: Clock | None = None,
+) -> Connection:
+    """Make a connection; it opens by `async with`, or by `with` in synchronous code.
+
+    `connect()` starts or joins Ray on this machine for the folder `RAYDO_DATA` (`./data`);
+    `connect(ray="auto")` uses a Ray that runs already, `ray="local"` starts one for `data`;
+    `connect("http://…")` speaks to a gateway; `connect(data="./data")` holds the objects in this
+    process. `objects` names modules, or classes, of durable objects.
+
+    Raises:
+        InvalidArgument: the arguments contradict each other.
+    """
+    if target is not None:
+        if data is not None or ray is not None or clock is not None:
+            raise InvalidArgument("A gateway has its own data: give an address or a folder.")
+        return Connection(partial(_http, target, key), timeout_s=timeout_s, on_error=on_error)
+    if key is not None:
+        raise InvalidArgument("A key is for a gateway: give its address too.")
+    given = settings_from()
+    settings = replace(
+        given,
+        data=Path(data) if data is not None else given.data,
+        ray=ray or given.ray,
+        objects=(*given.objects, *catalog.modules_of(objects)),
+    )
+    runtime = _runtime(settings, embedded=data is not None and ray is None, clock=clock)
+    return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error)
+
+
+async def serve_runtime(
+    settings: Settings, *, embedded: bool = False, **options: Any
+) -> Connection:
+    """Open what a gateway serves from; `options` are the connection's own.
+
+    Raises:
+        DataInUse: another process has the data folder, in another way.
+        ConnectionLost: Ray did not start, or is not where the settings say.
+    """
+    runtime = _runtime(settings, embedded=embedded, dashboard=True)
+    connection = await Connection(runtime.open, **options).open()
+    connection.ray_dashboard_url = runtime.dashboard_url
+    return connection
+
+
+def _runtime(
+    settings: Settings, *, embedded: bool, clock: Clock | None = None, dashboard: bool = False
+) -> Runtime:
+    if embedded:
+        from raydo.actors.embedded import Embedded
+
+        return Embedded(settings, clock)
+    if clock is not None:
+        raise InvalidArgument("Hosts have the machine's clock; only embedded takes another.")
+    from raydo.actors.on_ray import OnRay
+
+    return OnRay(settings, dashboard=dashboard)
+
+
+async def _http(url: str, key: str | None) -> Transport:
+    return HttpTransport(url, key)

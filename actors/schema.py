@@ -1,0 +1,123 @@
+"""What raydo keeps in a tenant's file, and in which version.
+
+The views are temporary: they call functions that only raydo's connections have, and a file whose
+own schema needs them could not be altered by any other tool.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from raydo.actors.database import Database
+from raydo.actors.zone import Calendar
+from raydo.pipelining.errors import DataUnreadable
+
+SCHEMA_VERSION: Final = 1
+
+_TABLES: Final = (
+    """CREATE TABLE raw_events (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        event TEXT NOT NULL,
+        user_id TEXT,
+        anonymous_id TEXT,
+        timestamp INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        properties TEXT NOT NULL,
+        context TEXT,
+        stream TEXT NOT NULL,
+        flags INTEGER NOT NULL
+    )""",
+    "CREATE INDEX _raydo_by_timestamp ON raw_events (timestamp)",
+    "CREATE TABLE _raydo_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "CREATE TABLE _raydo_seen_ids (hash BLOB PRIMARY KEY, day INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE _raydo_counters (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE _raydo_sessions (
+        session BLOB PRIMARY KEY,
+        last INTEGER NOT NULL,
+        acked INTEGER NOT NULL,
+        used_ms INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE _raydo_replies (
+        session BLOB, n INTEGER, reply BLOB, PRIMARY KEY (session, n)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE _raydo_timers (
+        name TEXT PRIMARY KEY, spec TEXT NOT NULL, zone TEXT NOT NULL, next_at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+)
+VIEWS: Final = (
+    """CREATE TEMP VIEW events AS
+        SELECT seq, id, event, user_id, anonymous_id, timestamp, received_at, properties, context,
+            stream, flags, local_date(timestamp) AS date
+        FROM main.raw_events""",
+    """CREATE TEMP VIEW hourly_events AS
+        SELECT local_hour(timestamp) AS hour, event, count(*) AS count
+        FROM main.raw_events GROUP BY 1, 2""",
+    """CREATE TEMP VIEW daily_metrics AS
+        SELECT local_date(timestamp) AS date, count(DISTINCT user_id) AS dau, count(*) AS events
+        FROM main.raw_events GROUP BY 1""",
+)
+VIEW_COLUMNS: Final = """seq id event user_id anonymous_id timestamp received_at properties context
+    stream flags date hour count dau events"""
+
+
+def open_database(path: Path | None) -> Database:
+    """Open a tenant's database, or a new one in memory, with raydo's tables and views.
+
+    A new file's tables stay in the open transaction, and reach the disk with its first effect.
+
+    Raises:
+        DataUnreadable: not a database of raydo's, or one of another version.
+        sqlite3.OperationalError: the disk failed, or another process writes here.
+    """
+    try:
+        database = Database(path)
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(path, error) from error
+    try:
+        for statement in VIEWS:
+            database.run(statement)
+        names = {name for (name,) in database.run("SELECT name FROM main.sqlite_schema")}
+        if names:
+            _check_version(database, names)
+        else:
+            _create(database)
+    except BaseException as error:
+        database.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise _unreadable(path, error) from error
+        raise
+    return database
+
+
+def _unreadable(path: Path | None, error: sqlite3.DatabaseError) -> Exception:
+    if isinstance(error, sqlite3.OperationalError):
+        return error  # the disk's fault or another process's, not the file's
+    return DataUnreadable(f"{path} is not a readable database: {error}.")
+
+
+def _create(database: Database) -> None:
+    database.begin()
+    for statement in _TABLES:
+        database.run(statement)
+    database.run("INSERT INTO _raydo_meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
+
+
+def use_calendar(connection: sqlite3.Connection, calendar: Calendar) -> None:
+    """Let `local_date` and `local_hour` follow `calendar` from here on."""
+    connection.create_function("local_date", 1, calendar.date, deterministic=True)
+    connection.create_function("local_hour", 1, calendar.hour, deterministic=True)
+
+
+def _check_version(database: Database, names: set[str]) -> None:
+    if "_raydo_meta" not in names:
+        raise DataUnreadable(f"{database.path} holds a database that raydo did not make.")
+    rows = database.run("SELECT value FROM _raydo_meta WHERE key = 'schema_version'")
+    version = rows[0][0] if rows else None
+    if version != SCHEMA_VERSION:
+        raise DataUnreadable(
+            f"{database.path} has schema version {version}; this raydo reads {SCHEMA_VERSION}."
+            " Use the raydo that wrote it, or a later one."
+        )

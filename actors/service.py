@@ -1,0 +1,180 @@
+"""A data folder served by Ray, as one process sees it: started by it, or joined.
+
+The first process that connects to a folder starts Ray and holds the folder's claim; a second one
+finds its address beside the lock and joins. When the Ray that it joined ends, the next call joins
+whichever took its place, or starts one. Every function here blocks and runs on the keeper's
+thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from raydo.actors import cluster
+from raydo.actors.claim import Claim, in_use, server_of, token_path
+from raydo.actors.directory import stop_hosts
+from raydo.pipelining.errors import ConnectionLost, DataInUse
+from raydo.pipelining.limits import JOIN_POLL_S, JOIN_S_MAX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raydo.actors.cluster import Cluster
+    from raydo.actors.settings import Settings
+
+LOCAL: Final = "local"
+
+
+@dataclass(slots=True)
+class Service:
+    """One folder that this process serves or uses, and how many connections do."""
+
+    settings: Settings
+    dashboard: bool
+    cluster: Cluster
+    claim: Claim | None  # None for a process that joined: it touches no file
+    users: int = 1
+
+
+_services: Final[dict[Path, Service]] = {}
+
+
+def enter(settings: Settings, *, dashboard: bool = False) -> Service:
+    """Serve the folder by Ray: start it, join who serves it, or share what this process has.
+
+    Raises:
+        DataInUse: another process has the folder, and not by a Ray that this one can join.
+        ConnectionLost: there is no Ray at the address that the settings give.
+    """
+    key = settings.data.resolve()
+    service = _services.get(key)
+    if service is not None:
+        service.users += 1
+        return service
+    claim, ray = _attach(settings, dashboard=dashboard)
+    service = _services[key] = Service(settings, dashboard, ray, claim)
+    return service
+
+
+def leave(service: Service) -> None:
+    """Let go; the last connection of the process that started Ray stops its hosts and Ray."""
+    service.users -= 1
+    if service.users:
+        return
+    _services.pop(service.settings.data.resolve(), None)
+    _detach(service)
+
+
+def renew(service: Service) -> None:
+    """Attach again if the Ray that served the folder is gone.
+
+    Raises:
+        DataInUse, ConnectionLost: as `enter`.
+    """
+    if service.users and not service.cluster.alive():
+        if service.claim is not None:
+            service.claim.release()
+        service.claim, service.cluster = _attach(service.settings, dashboard=service.dashboard)
+
+
+def _detach(service: Service) -> None:
+    try:
+        if service.cluster.ours and service.cluster.alive():
+            stop_hosts(service.settings.data)
+        if service.cluster.entered and not any(s.cluster.entered for s in _services.values()):
+            cluster.leave()
+    finally:
+        if service.claim is not None:
+            service.claim.release()
+
+
+def _attach(settings: Settings, *, dashboard: bool) -> tuple[Claim | None, Cluster]:
+    """Try until it is clear whether to start or to join: both neighbours may be on their way."""
+    deadline = time.monotonic() + JOIN_S_MAX
+    while True:
+        try:
+            if settings.ray in {None, LOCAL}:
+                return _start_or_join(settings.data, dashboard=dashboard)
+            return _use(settings.data, str(settings.ray))
+        except DataInUse as error:
+            if not _passing(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(JOIN_POLL_S)
+
+
+def _start_or_join(data: Path, *, dashboard: bool) -> tuple[Claim | None, Cluster]:
+    try:
+        claim = Claim.alone(data, "starting")
+    except DataInUse:
+        if (joined := _join(data)) is not None:
+            return None, joined
+        raise
+    try:
+        ray = cluster.current() or cluster.start(token_path(data), dashboard=dashboard)
+        claim.publish("ray", ray.address)
+        claim.share()
+    except BaseException:
+        claim.release()
+        raise
+    return claim, ray
+
+
+def _join(data: Path) -> Cluster | None:
+    """Join the Ray that serves the folder, if it is there yet, or still."""
+    server = server_of(data)
+    if server is None or server.address is None:
+        return None
+    here = cluster.current()
+    if here is not None and here.address != server.address:
+        raise DataInUse(
+            f"The data folder {data} is served by Ray at {server.address}, and this process speaks "
+            f"to another, at {here.address}; use a process of its own.",
+        )
+    try:
+        return here or cluster.join(server.address, token_path(data))
+    except ConnectionLost:
+        if cluster.reachable(server.address):
+            raise  # it is there and refuses, and says why
+        return None
+
+
+def _use(data: Path, address: str) -> tuple[Claim, Cluster]:
+    """Serve the folder by a Ray that somebody else runs."""
+    ray = cluster.current() or cluster.join(address)
+    try:
+        claim = Claim.alone(data, "starting")
+        claim.publish("ray", ray.address)
+        claim.share()
+    except DataInUse:
+        claim = Claim.shared(data)
+        server = server_of(data)
+        if server is None or server.address != ray.address:
+            claim.release()
+            raise in_use(data, server) from None
+    return claim, ray
+
+
+def _passing(error: DataInUse) -> bool:
+    """Tell whether waiting may help: somebody starts, or hosts of a dead Ray are ending."""
+    detail = error.detail or {}
+    address = detail.get("address")
+    match detail.get("mode"):
+        case "ray":
+            return address is not None and not cluster.reachable(address)
+        case "embedded":
+            return not _running(detail["pid"])  # the lock's new holder is about to say so
+        case _:
+            return True
+
+
+def _running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's, but it runs
+    return True

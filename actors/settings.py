@@ -1,0 +1,74 @@
+"""What an operator decides about one server, and the one place that reads the environment.
+
+Limits are constants (`raydo.pipelining.limits`); these are the few values that differ between
+machines. A host gets them as an argument, so that every process of one server agrees.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from raydo.pipelining.errors import InvalidArgument
+from raydo.pipelining.limits import IDLE_S, MAX_ACTORS
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Say where the data is and what one server may use."""
+
+    data: Path = Path("data")
+    max_actors: int = MAX_ACTORS
+    idle_s: float = IDLE_S
+    objects: tuple[str, ...] = ()  # modules that declare durable objects
+    ray: str | None = None  # an existing cluster's address or "auto"; None starts one here
+
+
+def settings_from(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings that `RAYDO_…` variables give, the rest as they are by default.
+
+    Raises:
+        InvalidArgument: a variable's value cannot be read; the sentence names it.
+    """
+    environ = os.environ if environ is None else environ
+    given = {
+        field: _read(variable, parse, text)
+        for variable, (field, parse) in _VARIABLES.items()
+        if (text := environ.get(variable))
+    }
+    return Settings(**given)
+
+
+def _modules(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise ValueError("at least 1")
+    return count
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < float("inf"):
+        raise ValueError("over 0")
+    return seconds
+
+
+_VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "RAYDO_DATA": ("data", Path),
+    "RAYDO_MAX_ACTORS": ("max_actors", _count),
+    "RAYDO_IDLE_SECONDS": ("idle_s", _seconds),
+    "RAYDO_OBJECTS": ("objects", _modules),
+    "RAYDO_RAY": ("ray", str),
+}
+
+
+def _read(variable: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise InvalidArgument(f"{variable}={text!r} cannot be read.") from None

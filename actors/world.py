@@ -1,0 +1,115 @@
+"""A world for one test of durable objects: everything real, in this process, except the time.
+
+Objects live in a folder of their own and answer through the same batches, frames and turns as they
+do behind a server; only the clock stands still until the test moves it. `crash` drops every live
+object as a killed process would, and the next call finds what had been acknowledged, on disk.
+
+Synchronous tests use `world.wait(promise)`; in coroutines a promise is awaited as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from raydo.actors.clock import FakeClock
+from raydo.actors.residents import Residents
+from raydo.pipelining import later
+from raydo.pipelining.connection import Connection
+from raydo.pipelining.loopback import Loopback
+
+if TYPE_CHECKING:
+    from raydo.actors.activation import Activation
+    from raydo.pipelining.later import Later, Timeout
+    from raydo.pipelining.promise import Promise
+    from raydo.pipelining.stub import Stub
+
+T = TypeVar("T")
+
+
+class World:
+    """Hold a data folder, its live objects, a connection to them, and a clock."""
+
+    def __init__(self, data: Path, *, now_ms: int | None = None) -> None:
+        self.data = data
+        self.clock = FakeClock() if now_ms is None else FakeClock(now_ms)
+        self.residents = Residents(data, clock=self.clock)
+        self.connection = Connection(self._connect)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lost: list[Activation] = []
+
+    def __enter__(self) -> Self:
+        self.connection.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.connection.stop()
+        for activation in self._lost:
+            activation.close()
+
+    def __getattr__(self, name: str) -> Callable[[str], Any]:
+        """Give `world.Cart("acme")` for any class, by its name."""
+        if name.startswith("_") or not name[:1].isupper():
+            raise AttributeError(f"A world has no {name!r}.")
+        make: Callable[[str], Any] = getattr(self.connection, name)
+        return make
+
+    @property
+    def now_ms(self) -> int:
+        """The time in this world, in UTC milliseconds."""
+        return self.clock.now_ms()
+
+    def stub(self, cls: type[T], tenant: str) -> Stub[T]:
+        """Make a stub of a class; no I/O."""
+        return self.connection.stub(cls, tenant)
+
+    def wait(self, awaited: Promise[T] | Later[T], *, timeout_s: Timeout | None = None) -> T:
+        """Block until a promise's value is here; in coroutines, await it instead.
+
+        Raises:
+            TimedOut: not within `timeout_s`.
+        """
+        return later.wait(awaited, timeout_s=timeout_s)
+
+    def flush(self) -> None:
+        """Return when all casts made so far are on disk."""
+        later.wait(self.connection.flush())
+
+    def advance(
+        self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
+    ) -> int:
+        """Move the clock forward, after what was cast before, and return the new time."""
+        self.flush()
+        return self.clock.advance(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+    def crash(self) -> None:
+        """Drop every live object without a goodbye; what was not acknowledged may be gone."""
+        self._lost += self._in_loop(self.residents.crash())
+
+    def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        assert self._loop is not None, "a world is entered with `with`"
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _connect(self) -> Loopback:
+        self._loop = asyncio.get_running_loop()
+        return _Embedded(self.residents)
+
+
+class _Embedded(Loopback):
+    """The way to the residents of this process; they close with it."""
+
+    def __init__(self, residents: Residents) -> None:
+        super().__init__(residents.deliver)
+        self._residents = residents
+
+    async def close(self) -> None:
+        await super().close()
+        await self._residents.close()

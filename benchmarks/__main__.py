@@ -1,0 +1,28 @@
+"""Run the benchmarks: `python -m benchmarks [--quick] [http] [chain]`."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import chain, http
+from benchmarks.server import serving
+from benchmarks.table import report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="which: http, chain (default: all)")
+    parser.add_argument("--quick", action="store_true", help="one short run each: to see that it works")
+    chosen = parser.parse_args()
+    runs, seconds = (1, 0.5) if chosen.quick else (5, 3.0)
+    names = set(chosen.names or ["http", "chain"])
+    if "http" in names:
+        for mode, options in (("ray", []), ("embedded", ["--embedded"])):
+            with serving(*options) as url:
+                report(f"http-{mode}", http.measure(url, runs=runs, seconds=seconds))
+    if "chain" in names:
+        report("chain", chain.measure(runs=runs, seconds=seconds))
+
+
+if __name__ == "__main__":
+    main()

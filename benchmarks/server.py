@@ -1,0 +1,60 @@
+"""Start the real server on a free port with an empty data folder, and end it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+READY_S = 90.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """Run `raydo serve` with `options` and yield its address once `/readyz` answers 200."""
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("raydo")), "serve", "--port", str(port)]
+    with tempfile.TemporaryDirectory(prefix="raydo-bench-") as data:
+        process = subprocess.Popen(
+            [*command, "--data", data, *options],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "RAYDO_DATA": data},
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait_ready(url, process)
+            yield url
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(45)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    end_s = time.monotonic() + READY_S
+    while time.monotonic() < end_s:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with code {process.returncode}")
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError(f"no server at {url} within {READY_S:.0f} s")

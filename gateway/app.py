@@ -1,0 +1,115 @@
+"""The gateway's FastAPI application: which route is answered by whom.
+
+The hot routes are bare ASGI endpoints (see `endpoint.py`). They stand in FastAPI's router like
+any other, and a request for one of them goes straight there, past the middleware that FastAPI
+wraps around everything, which would cost as much as the work itself. The door stands before all
+of it, and every failure has the one shape of `replies.py`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from raydo.gateway.backend import Backend
+from raydo.gateway.body import Bodies
+from raydo.gateway.door import Door
+from raydo.gateway.endpoint import Endpoint, internal
+from raydo.gateway.probes import probes
+from raydo.gateway.queries import Queries
+from raydo.gateway.replies import failure, http_failure
+from raydo.gateway.rpc import Rpc
+from raydo.gateway.schema import merge
+from raydo.gateway.tracking import Tracking
+from raydo.pipelining.errors import InvalidArgument, RaydoError
+
+_ABOUT: Final = (
+    "An analytics backend of its own for every tenant. A request names its tenant in `X-Tenant` "
+    "or `?tenant=`; without one it is `default`. Every failure has one shape, with a stable `code`."
+)
+
+
+class Gateway(FastAPI):
+    """FastAPI behind the door, with a short way to the hot routes."""
+
+    def __init__(self, backend: Backend, hot: dict[tuple[str, str], Endpoint]) -> None:
+        routes = [Route(path, hot[method, path], methods=[method]) for method, path in hot]
+        super().__init__(
+            title="raydo", version=version("raydo"), description=_ABOUT, routes=[*routes]
+        )
+        self._hot = hot
+        self._door = Door(self._inside, backend)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._door(scope, receive, send)
+
+    async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._hot.get((scope.get("method", ""), scope.get("path", "")))
+        if endpoint is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await endpoint(scope, receive, send)
+
+
+def create_app(backend: Backend, *, domain: str | None = None) -> Gateway:
+    """Make the application around a runtime that may still be starting."""
+    app = Gateway(backend, _hot_routes(backend, domain))
+    app.include_router(probes(backend))
+    app.add_exception_handler(RaydoError, _raydo_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _any_error)
+    _document(app)
+    return app
+
+
+def _hot_routes(backend: Backend, domain: str | None) -> dict[tuple[str, str], Endpoint]:
+    bodies = Bodies()
+    tracking = Tracking(backend, bodies, domain)
+    queries = Queries(backend, bodies, domain)
+    return {
+        ("POST", "/track"): Endpoint(tracking.track),
+        ("POST", "/track/batch"): Endpoint(tracking.batch),
+        ("GET", "/stats"): Endpoint(queries.stats),
+        ("GET", "/dau"): Endpoint(queries.dau),
+        ("POST", "/query"): Endpoint(queries.query),
+        ("POST", "/rpc"): Endpoint(Rpc(backend, bodies).rpc),
+    }
+
+
+def _document(app: FastAPI) -> None:
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return merge(generate())
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents
+
+
+def _raydo_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RaydoError)
+    return failure(error)
+
+
+def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return http_failure(error)
+
+
+def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return failure(InvalidArgument(f"{place}: {first['msg']}."))
+
+
+def _any_error(_request: Request, error: Exception) -> Response:
+    return failure(internal(error))

@@ -1,0 +1,65 @@
+"""The runtime as the routes see it: still starting, up, or failed to start.
+
+The server listens before Ray is up, so that whoever waits for it gets an answer that says so;
+routes ask here for their connection and get it or the error to reply with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from raydo.actors.analytics import Analytics
+from raydo.pipelining.connection import Connection
+from raydo.pipelining.errors import RaydoError, Starting
+from raydo.pipelining.limits import STARTUP_RETRY_AFTER_S
+from raydo.pipelining.stub import Stub
+
+Opener = Callable[[], Awaitable[Connection]]
+
+
+class Backend:
+    """Open one runtime, hand out its stubs, and close it."""
+
+    def __init__(self, opener: Opener, data: Path) -> None:
+        self.data = data
+        self._opener = opener
+        self._connection: Connection | None = None
+        self._failure: RaydoError | None = None
+
+    async def open(self) -> Connection:
+        """Start the runtime; until this returns, `check` raises `Starting`.
+
+        Raises:
+            RaydoError: it cannot start; `check` raises the same from then on.
+        """
+        try:
+            self._connection = await self._opener()
+        except RaydoError as error:
+            self._failure = error
+            raise
+        return self._connection
+
+    async def close(self) -> None:
+        """Flush and end the runtime; harmless if it never started."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def check(self) -> Connection:
+        """Return the connection.
+
+        Raises:
+            Starting: not yet; the caller may come back. RaydoError: never; it failed to start.
+        """
+        if self._connection is not None:
+            return self._connection
+        if self._failure is not None:
+            raise self._failure
+        raise Starting(
+            "The server is starting; try again in a moment.", retry_after_s=STARTUP_RETRY_AFTER_S
+        )
+
+    def analytics(self, tenant: str) -> Stub[Analytics]:
+        """Return the stub of one tenant's Analytics object."""
+        return self.check().stub(Analytics, tenant)

@@ -1,0 +1,176 @@
+"""The command `raydo`: what each subcommand does, and how it ends.
+
+Exit codes: 0 done, 1 done but some events were rejected, 2 not done (one sentence on stderr, with
+the error's stable code). Every option can also be given by the variable that its help names.
+Subcommands import what they run, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from raydo.actors.settings import Settings
+from raydo.gateway import options
+from raydo.gateway.options import Csv, Data, Json, Limit, Sql, Tenant, Url
+from raydo.pipelining.errors import InvalidArgument, RaydoError
+from raydo.pipelining.limits import IDLE_S, MAX_ACTORS
+
+REJECTED: Final = 1
+FAILED: Final = 2
+
+app = typer.Typer(
+    help="An analytics backend of its own for every tenant: durable objects on Ray.",
+    epilog="Start with `raydo serve`, then in another terminal `raydo demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(*, _version: options.Version = False) -> None:
+    """Hold the options that belong to no command."""
+
+
+@app.command()
+def serve(
+    *,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    data: options.DataFolder = Path("data"),
+    embedded: options.Embedded = False,
+    max_actors: options.MaxActors = MAX_ACTORS,
+    idle_seconds: options.IdleSeconds = IDLE_S,
+    objects: options.Objects = None,
+    ray_address: options.RayAddress = None,
+    domain: options.Domain = None,
+    keys: options.Keys = False,
+) -> None:
+    """Run the gateway and its objects until Ctrl-C."""
+    if keys:
+        raise InvalidArgument(
+            "This version has no API keys yet: leave --keys out; only this machine is served."
+        )
+    from raydo.gateway.serve import Plan
+    from raydo.gateway.serve import serve as run
+
+    settings = Settings(
+        data=data,
+        max_actors=max_actors,
+        idle_s=idle_seconds,
+        objects=tuple(name for given in objects or () for name in given.split(",")),
+        ray=ray_address,
+    )
+    run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain))
+
+
+@app.command("import")
+def import_(
+    file: options.File,
+    *,
+    tenant: options.Owner = None,
+    tenant_column: options.TenantColumn = None,
+    map_: options.Mapping = None,
+    url: Url = None,
+    data: Data = None,
+) -> None:
+    """Load a file of events.
+
+    CSV columns named event, user_id, anonymous_id, timestamp, received_at and message_id fill
+    those fields; all others become properties. Events with a message id are counted once, so an
+    import that was cut off can simply be run again.
+    """
+    from raydo.gateway import printing
+    from raydo.gateway.loading import load_file
+    from raydo.gateway.source import Source
+    from raydo.gateway.target import target
+
+    source = Source(file, tenant=tenant, tenant_column=tenant_column, mapping=_mapping(map_ or []))
+    report = asyncio.run(load_file(source, target(url, data)))
+    printing.show_report(report)
+    if report.total().rejected:
+        raise typer.Exit(REJECTED)
+
+
+@app.command()
+def query(
+    sql: Sql,
+    *,
+    tenant: Tenant = "default",
+    url: Url = None,
+    data: Data = None,
+    limit: Limit = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Ask one tenant's data by SQL.
+
+    Tables: events, raw_events, hourly_events, daily_metrics.
+    """
+    from raydo.gateway import printing
+    from raydo.gateway.asking import ask
+    from raydo.gateway.target import target
+
+    if json and csv:
+        raise InvalidArgument("Give --json or --csv, not both.")
+    reply = asyncio.run(ask(target(url, data), tenant, sql, limit))
+    show = printing.show_json if json else printing.show_csv if csv else printing.show_table
+    show(reply)
+
+
+@app.command()
+def tenants(*, url: Url = None, data: Data = None, json: Json = False) -> None:
+    """List every tenant with data."""
+    from raydo.gateway import printing
+    from raydo.gateway.asking import list_tenants
+    from raydo.gateway.target import target
+
+    found = list_tenants(target(url, data))
+    if json:
+        printing.show_json(found)
+    else:
+        printing.show_tenants(found)
+
+
+@app.command()
+def demo(*, url: Url = None, data: Data = None) -> None:
+    """Fill in a made-up product: 20 tenants, 90 days, three stories.
+
+    Goes into the gateway on this machine, or into ./data if none runs here.
+    """
+    from raydo.gateway import printing
+    from raydo.gateway.loading import load_demo
+    from raydo.gateway.target import DEFAULT_URL, is_up, target
+
+    if url is None and data is None and not is_up(DEFAULT_URL):
+        data = Path("data")
+    where = target(url, data)
+    printing.show_report(asyncio.run(load_demo(where)))
+    printing.show_where_to_look(where)
+
+
+def _mapping(pairs: Sequence[str]) -> dict[str, str]:
+    mapping = {}
+    for pair in pairs:
+        field, equals, column = pair.partition("=")
+        if not (field and equals and column):
+            raise InvalidArgument(f"--map takes FIELD=COLUMN, not {pair!r}.")
+        mapping[field] = column
+    return mapping
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        app(args=arguments, prog_name="raydo")
+    except RaydoError as error:
+        typer.echo(f"raydo: {error} ({error.code})", err=True)
+        sys.exit(FAILED)

@@ -1,0 +1,133 @@
+"""The options of the command line: their names, help, variables and bounds, in one place."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raydo {version('raydo')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+]
+
+# Of a server
+Host = Annotated[
+    str,
+    typer.Option(envvar="RAYDO_HOST", metavar="HOST", help="Address to listen on; loopback only."),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        envvar="RAYDO_PORT", min=0, max=65535, metavar="PORT", help="Port; 0 takes a free one."
+    ),
+]
+DataFolder = Annotated[
+    Path,
+    typer.Option(
+        envvar="RAYDO_DATA", file_okay=False, metavar="DIR", help="Folder of all tenants."
+    ),
+]
+Embedded = Annotated[
+    bool,
+    typer.Option("--embedded", envvar="RAYDO_EMBEDDED", help="Without Ray, all in one process."),
+]
+MaxActors = Annotated[
+    int, typer.Option(envvar="RAYDO_MAX_ACTORS", min=1, metavar="N", help="Ray actors at most.")
+]
+IdleSeconds = Annotated[
+    float,
+    typer.Option(
+        envvar="RAYDO_IDLE_SECONDS", min=0.1, metavar="S", help="A tenant unused this long sleeps."
+    ),
+]
+Objects = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="RAYDO_OBJECTS",
+        metavar="PKG.MODULE",
+        help="A module with durable objects of your own; may be given several times.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_RAY",
+        metavar="ADDRESS",
+        help="An existing Ray cluster, or `auto`; by default Ray is started here.",
+    ),
+]
+Domain = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_DOMAIN",
+        metavar="NAME",
+        help="Name tenants by host: `acme.localhost` under --domain localhost.",
+    ),
+]
+Keys = Annotated[
+    bool,
+    typer.Option(
+        "--keys/--no-keys",
+        envvar="RAYDO_KEYS",
+        help="API keys. This version has none yet, so it serves this machine only.",
+    ),
+]
+
+# Of every other command
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_URL",
+        metavar="URL",
+        help="A running gateway; by default http://127.0.0.1:8000.",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        metavar="DIR",
+        help="Instead of a gateway: a folder that no server has open.",
+    ),
+]
+Tenant = Annotated[
+    str, typer.Option("--tenant", "-t", envvar="RAYDO_TENANT", metavar="T", help="Whose data.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Rows at most.")]
+Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; quote it.")]
+
+# Of an import
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="CSV or one JSON object a line; gzip or plain.")
+]
+Owner = Annotated[
+    str | None,
+    typer.Option("--tenant", "-t", metavar="T", help="Everyone's tenant."),
+]
+TenantColumn = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_TENANT_COLUMN", metavar="C", help="Column or field that names the tenant."
+    ),
+]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        envvar="RAYDO_MAP",
+        metavar="FIELD=COLUMN",
+        help="Which CSV column is which field, such as event=action.",
+    ),
+]

@@ -1,0 +1,92 @@
+"""What the commands print: results on stdout, for programs too; remarks on stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from raydo.gateway.importer import Report
+from raydo.gateway.target import Target
+from raydo.pipelining.limits import IMPORT_REASONS_MAX
+
+_out: Final = Console(highlight=False)
+_err: Final = Console(stderr=True, highlight=False)
+
+
+def show_report(report: Report) -> None:
+    """Print what an import did, tenant by tenant."""
+    table = Table("tenant")
+    for heading in ("accepted", "duplicates", "rejected"):
+        table.add_column(heading, justify="right")
+    for tenant, tally in sorted(report.tenants.items()):
+        _count_row(table, tenant, tally.accepted, tally.duplicates, tally.rejected)
+    total = report.total()
+    if len(report.tenants) > 1:
+        table.add_section()
+        _count_row(table, "all", total.accepted, total.duplicates, total.rejected)
+    _out.print(table)
+    if total.rejected > IMPORT_REASONS_MAX:
+        _err.print(f"The first {IMPORT_REASONS_MAX} of {total.rejected:,} rejected lines:")
+    for reason in report.reasons:
+        _err.print(Text(f"line {reason.line} ({reason.tenant}): {reason.error}"))
+
+
+def _count_row(table: Table, name: str, *counts: int) -> None:
+    table.add_row(Text(name), *(f"{count:,}" for count in counts))
+
+
+def show_table(reply: dict[str, Any]) -> None:
+    """Print a query's rows for a person."""
+    table = Table(*(Column(Text(column["name"])) for column in reply["columns"]))
+    for row in reply["rows"]:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row.values()))
+    _out.print(table)
+    _err.print(f"{len(reply['rows']):,} rows from {reply['layer']}, {reply['elapsed_ms']:.1f} ms")
+    _remark_truncated(reply)
+
+
+def show_csv(reply: dict[str, Any]) -> None:
+    """Print a query's rows as CSV with a header."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(column["name"] for column in reply["columns"])
+    writer.writerows(row.values() for row in reply["rows"])
+    _remark_truncated(reply)
+
+
+def show_json(value: Any) -> None:
+    """Print any reply as JSON."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def show_tenants(found: list[dict[str, str]]) -> None:
+    """Print one tenant a line, with the object's class first."""
+    for one in found:
+        sys.stdout.write(f"{one['object']}\t{one['tenant']}\n")  # rich would expand the tab
+    _err.print(f"{len(found):,} in all")
+
+
+def show_where_to_look(target: Target) -> None:
+    """Say what to do with the demo's data."""
+    url = target.url or "http://127.0.0.1:8000"
+    if target.data is not None:
+        _out.print(f"Now start the server:  raydo serve --data {target.data}", soft_wrap=True)
+    for line in (
+        "The stories:",
+        f"  a launch        curl '{url}/dau?tenant=rocket&days=40'",
+        f"  a bad fortnight curl '{url}/dau?tenant=harbor&days=60'",
+        f"  someone is here curl '{url}/stats?tenant=pulse'",
+        f"Page {url}/  API {url}/docs",
+    ):
+        _out.print(line, soft_wrap=True)
+
+
+def _remark_truncated(reply: dict[str, Any]) -> None:
+    if reply["truncated"]:
+        _err.print("More rows were cut off; ask for fewer, or see --limit.")

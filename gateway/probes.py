@@ -1,0 +1,42 @@
+"""The routes that FastAPI itself makes: probes, the list of tenants, and the plain page."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from starlette.responses import Response
+
+from raydo.actors.tenant import tenants
+from raydo.gateway.backend import Backend
+from raydo.gateway.page import page
+from raydo.gateway.replies import answer
+
+
+def probes(backend: Backend) -> APIRouter:
+    """Make the router."""
+    router = APIRouter()
+
+    @router.get("/healthz", tags=["operations"], summary="The process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", tags=["operations"], summary="It takes requests; 503 until then")
+    async def readyz() -> dict[str, str]:
+        backend.check()
+        return {"status": "ready"}
+
+    @router.get("/admin/tenants", tags=["operations"], summary="Every tenant with data here")
+    async def list_tenants() -> Response:
+        found = await asyncio.to_thread(lambda: list(tenants(backend.data)))
+        listed: list[dict[str, Any]] = [{"object": noun.cls, "tenant": noun.id} for noun in found]
+        return answer({"tenants": listed})
+
+    @router.get("/", include_in_schema=False)
+    async def home(request: Request) -> HTMLResponse:
+        return HTMLResponse(page(html.escape(str(request.base_url).rstrip("/"))))
+
+    return router

@@ -1,0 +1,65 @@
+"""GET /stats, GET /dau and POST /query: what a tenant's object knows, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from raydo.gateway.backend import Backend
+from raydo.gateway.body import Bodies, decode_json
+from raydo.gateway.replies import answer
+from raydo.gateway.tenancy import parameters, tenant_of
+from raydo.pipelining.errors import InvalidArgument
+
+DAYS_DEFAULT = 7
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /query."""
+
+    sql: str
+    params: list[Any] | dict[str, Any] | None = None
+    limit: int | None = None
+
+
+class Queries:
+    """Answer the routes that only read."""
+
+    def __init__(self, backend: Backend, bodies: Bodies, domain: str | None = None) -> None:
+        self._backend = backend
+        self._bodies = bodies
+        self._domain = domain
+
+    async def stats(self, scope: Scope, _receive: Receive) -> Response:
+        """Who is active now, events by name, and the declared counters."""
+        tenant = tenant_of(scope, parameters(scope), self._domain)
+        return answer(await self._backend.analytics(tenant).stats())
+
+    async def dau(self, scope: Scope, _receive: Receive) -> Response:
+        """Daily active users by calendar day, newest first."""
+        query = parameters(scope)
+        tenant = tenant_of(scope, query, self._domain)
+        days = _whole(query, "days", DAYS_DEFAULT)
+        stub = self._backend.analytics(tenant)
+        return answer(await stub.dau(days, query.get("tz"), query.get("to")))
+
+    async def query(self, scope: Scope, receive: Receive) -> Response:
+        """Run one read-only SELECT over the tenant's own data."""
+        tenant = tenant_of(scope, parameters(scope), self._domain)
+        async with self._bodies.read(scope, receive) as body:
+            question = decode_json(body, Question)
+        stub = self._backend.analytics(tenant)
+        return answer(await stub.query(question.sql, question.params, question.limit))
+
+
+def _whole(query: dict[str, str], name: str, default: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidArgument(f"{name} must be a whole number, not {text!r}.") from None

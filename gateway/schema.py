@@ -1,0 +1,204 @@
+"""What OpenAPI says about the routes that FastAPI does not make itself.
+
+The hot routes are bare ASGI endpoints, so their operations are written out here, and a test holds
+that each of them has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+
+def _object(required: str = "", **properties: Schema) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = required.split()
+    return schema
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_TEXT: Final[Schema] = {"type": "string"}
+_WHOLE: Final[Schema] = {"type": "integer"}
+_ANY: Final[Schema] = {}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _WHOLE}
+_MOMENT: Final[Schema] = {
+    "oneOf": [{"type": "string", "format": "date-time"}, _WHOLE],
+    "description": "ISO 8601 with an offset, or epoch milliseconds",
+}
+
+SCHEMAS: Final[Schema] = {
+    "Event": _object(
+        "event",
+        event=_TEXT,
+        properties={"type": "object"},
+        userId=_TEXT,
+        anonymousId=_TEXT,
+        timestamp=_MOMENT,
+        messageId={**_TEXT, "description": "counts once within 7 days"},
+    ),
+    "Tracked": _object(success=_FLAG, status=_WHOLE, error={"type": "null"}, id=_TEXT),
+    "BatchTracked": _object(
+        success=_FLAG,
+        status=_WHOLE,
+        error={"type": "null"},
+        accepted=_WHOLE,
+        duplicates=_WHOLE,
+        rejected=_array(_object(index=_WHOLE, code=_TEXT, error=_TEXT)),
+    ),
+    "Stats": _object(
+        active={**_COUNTS, "description": "distinct users of the last 1m, 5m and 30m"},
+        events={**_COUNTS, "description": "the most frequent event names"},
+        counters={"type": "object"},
+        truncated=_FLAG,
+    ),
+    "Day": _object(date={**_TEXT, "format": "date"}, dau=_WHOLE, events=_WHOLE, partial=_FLAG),
+    "Question": _object(
+        "sql",
+        sql={**_TEXT, "description": "one SELECT"},
+        params={"oneOf": [_array(_ANY), {"type": "object"}]},
+        limit=_WHOLE,
+    ),
+    "Table": _object(
+        columns=_array(_object(name=_TEXT, type=_TEXT)),
+        rows=_array({"type": "object", "description": "values by column name"}),
+        layer=_TEXT,
+        truncated=_FLAG,
+        elapsed_ms={"type": "number"},
+    ),
+    "Failure": _object(
+        "success status error code message detail",
+        success=_FLAG,
+        status={**_WHOLE, "description": "always 0"},
+        error={**_TEXT, "description": "a sentence"},
+        code={**_TEXT, "description": "stable; what a program should look at"},
+        message={**_TEXT, "description": "the same sentence"},
+        detail=_ANY,
+    ),
+}
+
+_TENANT: Final = [
+    {
+        "name": "X-Tenant",
+        "in": "header",
+        "schema": {**_TEXT, "default": "default"},
+        "description": "whose data; UTF-8",
+    },
+    {
+        "name": "tenant",
+        "in": "query",
+        "schema": _TEXT,
+        "description": "the same, percent-encoded",
+    },
+]
+
+
+def _query(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _json(schema: Schema, example: Any = None) -> Schema:
+    media: Schema = {"schema": schema}
+    if example is not None:
+        media["example"] = example
+    return {"application/json": media}
+
+
+def _operation(
+    summary: str,
+    answer: Schema,
+    *,
+    tag: str,
+    body: Schema | None = None,
+    parameters: list[Schema] | None = None,
+) -> Schema:
+    operation: Schema = {
+        "summary": summary,
+        "tags": [tag],
+        "parameters": _TENANT + (parameters or []),
+        "responses": {
+            "200": {"description": "Done", "content": _json(answer)},
+            "4XX": {"description": "Refused as it stands", "content": _json(_ref("Failure"))},
+            "503": {"description": "Not now: see Retry-After", "content": _json(_ref("Failure"))},
+        },
+    }
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": body}
+    return operation
+
+
+_EVENT_EXAMPLE: Final = {
+    "event": "PageView",
+    "properties": {"userId": "123", "page": "/pricing"},
+}
+_BATCH: Final[Schema] = {
+    **_json(
+        {
+            "oneOf": [
+                _array(_ref("Event")),
+                _object("batch", batch=_array(_ref("Event")), sentAt=_MOMENT),
+            ]
+        },
+        [_EVENT_EXAMPLE],
+    ),
+    "application/x-ndjson": {"schema": {**_TEXT, "description": "one event a line"}},
+}
+_BINARY: Final[Schema] = {"application/msgpack": {"schema": {**_TEXT, "format": "binary"}}}
+
+OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
+    ("/track", "post"): _operation(
+        "Record one event",
+        _ref("Tracked"),
+        tag="events",
+        body=_json(_ref("Event"), _EVENT_EXAMPLE),
+    ),
+    ("/track/batch", "post"): _operation(
+        "Record many events: an array, {batch: […]} or one a line; gzip and deflate too",
+        _ref("BatchTracked"),
+        tag="events",
+        body=_BATCH,
+        parameters=[_query("historical", _FLAG, "an import: take `receivedAt` from the events")],
+    ),
+    ("/stats", "get"): _operation("Who is active, and what happens", _ref("Stats"), tag="answers"),
+    ("/dau", "get"): _operation(
+        "Daily active users by calendar day, newest first",
+        _array(_ref("Day")),
+        tag="answers",
+        parameters=[
+            _query("days", {**_WHOLE, "default": 7}, "how many days"),
+            _query("tz", _TEXT, "IANA time zone; the tenant's own if absent"),
+            _query("to", {**_TEXT, "format": "date"}, "the last day; today if absent"),
+        ],
+    ),
+    ("/query", "post"): _operation(
+        "Run one read-only SELECT over the tenant's data",
+        _ref("Table"),
+        tag="answers",
+        body=_json(
+            _ref("Question"),
+            {"sql": "SELECT date, dau FROM daily_metrics ORDER BY date DESC LIMIT 7"},
+        ),
+    ),
+    ("/rpc", "post"): {
+        **_operation("Frames of the Python client", _TEXT, tag="objects", body=_BINARY),
+        "parameters": [],
+    },
+}
+
+
+def merge(openapi: Schema) -> Schema:
+    """Add the hand-written operations to what FastAPI generated."""
+    for (path, method), operation in OPERATIONS.items():
+        openapi["paths"].setdefault(path, {})[method] = operation
+    openapi.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+    return openapi

@@ -1,0 +1,183 @@
+"""`raydo serve`: one process that listens at once, starts the runtime, and stops cleanly.
+
+The socket is bound first, so a taken port is found before Ray has been started for nothing. The
+first signal stops accepting, lets running requests end, and closes every activation; the second
+ends the process on the spot, which loses nothing, since what was acknowledged is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import uvicorn
+import uvloop
+from rich.console import Console
+
+from raydo.actors.runtime import serve_runtime
+from raydo.actors.settings import Settings
+from raydo.gateway.app import create_app
+from raydo.gateway.backend import Backend
+from raydo.gateway.door import is_loopback
+from raydo.pipelining.connection import Connection
+from raydo.pipelining.errors import Forbidden, InvalidArgument, RaydoError
+from raydo.pipelining.limits import REQUESTS_END_S, SHUTDOWN_S
+
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `raydo serve` was asked for."""
+
+    settings: Settings
+    host: str = "127.0.0.1"
+    port: int = 8000
+    embedded: bool = False
+    domain: str | None = None
+
+
+class Server(uvicorn.Server):
+    """Leave signals to `Run`, which also has a runtime to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the server, from the bound socket to the closed runtime."""
+
+    plan: Plan
+    listener: socket.socket
+    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    stopping: bool = False
+
+    async def __call__(self) -> None:
+        """Serve until a signal arrives.
+
+        Raises:
+            RaydoError: the runtime could not start.
+        """
+        backend = Backend(self._open, self.plan.settings.data)
+        server = self._server(backend)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal, server)
+        opening = asyncio.create_task(self._start(backend, server))
+        await server.serve(sockets=[self.listener])
+        try:
+            async with asyncio.timeout(SHUTDOWN_S):
+                await opening
+                await backend.close()
+        except TimeoutError:
+            self.console.print(f"Not everything closed within {SHUTDOWN_S:.0f} s; it is on disk.")
+
+    def _server(self, backend: Backend) -> Server:
+        config = uvicorn.Config(
+            create_app(backend, domain=self.plan.domain),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # keyless, nobody but this machine is spoken to
+            timeout_graceful_shutdown=REQUESTS_END_S,
+        )
+        return Server(config)
+
+    async def _open(self) -> Connection:
+        # A busy object's callers are told so, instead of waiting here where nothing bounds them.
+        connection, _dashboard = await serve_runtime(
+            self.plan.settings, embedded=self.plan.embedded, patient=False, default=False
+        )
+        return connection
+
+    async def _start(self, backend: Backend, server: Server) -> None:
+        self.console.print(f"Listening on {self.url}, {self._waiting_for()}")
+        try:
+            connection = await backend.open()
+        except RaydoError:
+            server.should_exit = True
+            raise
+        if not self.stopping:
+            self._welcome(connection)
+
+    def _waiting_for(self) -> str:
+        if self.plan.embedded:
+            return "opening the data folder."
+        return "starting Ray (some ten seconds)."
+
+    def _welcome(self, connection: Connection) -> None:
+        dashboard = connection.ray_dashboard_url
+        lines = [
+            "[bold green]raydo is ready.[/]",
+            f"  Page           {self.url}/",
+            f"  API            {self.url}/docs",
+            f"  Ray dashboard  {dashboard or 'none: this runs without Ray'}",
+            f"  Data           {self.plan.settings.data.resolve()}",
+            "Ctrl-C stops it.",
+        ]
+        for line in lines:
+            self.console.print(line, soft_wrap=True)
+
+    def _on_signal(self, server: Server) -> None:
+        if self.stopping:
+            os._exit(INTERRUPTED)
+        self.stopping = True
+        self.console.print("Stopping: flushing and closing. Once more Ctrl-C ends it at once.")
+        server.should_exit = True
+
+    @property
+    def url(self) -> str:
+        """Where this server is reached, as a person would type it."""
+        host, port = self.listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(plan: Plan) -> None:
+    """Serve until a signal arrives.
+
+    Raises:
+        Forbidden: without keys the server may not be reached from other machines.
+        RaydoError: the port is taken, or the runtime could not start.
+    """
+    with bind(plan.host, plan.port) as listener, asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(Run(plan, listener)())
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    return uvloop.new_event_loop()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address to listen on, which must be this machine's own as long as there are no keys.
+
+    Raises:
+        Forbidden: another address. InvalidArgument: unknown, or in use.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError, OverflowError):
+        raise InvalidArgument(f"{host}:{port} is no address to listen on.") from None
+    found.sort(key=lambda one: one[0] != socket.AF_INET)  # `localhost` is both; most expect IPv4
+    family, _, _, _, address = found[0]
+    if not is_loopback(str(address[0])):
+        raise Forbidden(
+            f"Without API keys only this machine may reach the server, so not {host}: "
+            "leave --host out, or put a proxy that checks who is calling in front."
+        )
+    try:
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidArgument(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port."
+        ) from None

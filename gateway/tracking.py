@@ -1,0 +1,55 @@
+"""POST /track and POST /track/batch: events in, by the very same stubs that everyone else uses.
+
+The reply leaves when the events are on disk. Requests of one tenant that arrive together share
+a frame, by their stub.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from raydo.actors.analytics import Ingested
+from raydo.actors.event import parse_time
+from raydo.gateway.backend import Backend
+from raydo.gateway.body import Batch, Bodies, inline, many_events, one_event
+from raydo.gateway.replies import success
+from raydo.gateway.tenancy import parameters, tenant_of
+from raydo.pipelining.errors import decode_error
+
+
+class Tracking:
+    """Answer the routes that take events."""
+
+    def __init__(self, backend: Backend, bodies: Bodies, domain: str | None = None) -> None:
+        self._backend = backend
+        self._bodies = bodies
+        self._domain = domain
+
+    async def track(self, scope: Scope, receive: Receive) -> Response:
+        """Take one event; its rejection is the reply's error."""
+        tenant = tenant_of(scope, parameters(scope), self._domain)
+        async with self._bodies.read(scope, receive) as body:
+            result = await self._ingest(tenant, one_event(body), historical=False)
+        if rejected := result["rejected"]:
+            raise decode_error({"code": rejected[0]["code"], "message": rejected[0]["error"]})
+        return success(id=result["ids"][0])
+
+    async def batch(self, scope: Scope, receive: Receive) -> Response:
+        """Take many events; each is judged by itself, and the reply lists those refused."""
+        query = parameters(scope)
+        tenant = tenant_of(scope, query, self._domain)
+        historical = query.get("historical") in {"1", "true"}
+        async with self._bodies.read(scope, receive) as body:
+            events = await inline(many_events, body)
+            result = await self._ingest(tenant, events, historical=historical)
+        return success(
+            accepted=result["accepted"],
+            duplicates=result["duplicates"],
+            rejected=result["rejected"],
+        )
+
+    async def _ingest(self, tenant: str, events: Batch, *, historical: bool) -> Ingested:
+        sent_at_ms = None if events.sent_at is None else parse_time(events.sent_at, "$.sentAt")
+        stub = self._backend.analytics(tenant)
+        return await stub.ingest(events.items, sent_at_ms=sent_at_ms, historical=historical)

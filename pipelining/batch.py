@@ -1,0 +1,263 @@
+"""The calls of one connection to one object: queued in order and emptied into frames.
+
+Casts and awaits enter one queue in the order they were made, from any thread. A cast waits a little
+for company; an await empties the queue two iterations of the event loop later, so that the tasks of
+`gather`, `wait_for` and `TaskGroup` share its frame. A cast that nobody holds costs no more than its
+encoded instruction and a place in the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
+
+from raydo.pipelining.codec import pack
+from raydo.pipelining.compile import Compiled, Item, Mark, compile_queue
+from raydo.pipelining.deadline import Deadlines
+from raydo.pipelining.delivery import Frame, Sender
+from raydo.pipelining.derive import Path, anchor, derive, prepare
+from raydo.pipelining.errors import NotConnected, PromiseMisused
+from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX
+from raydo.pipelining.promise import CastPromise, Promise
+from raydo.pipelining.settle import Told, refuse, report_lost, settle, tell
+from raydo.pipelining.state import Pending, Queued, Settled
+
+if TYPE_CHECKING:
+    from raydo.pipelining.noun import Noun
+    from raydo.pipelining.outbox import Outbox
+    from raydo.pipelining.state import Done
+    from raydo.pipelining.transport import Transport
+
+_IDLE: Final = 0
+_LINGERING: Final = 1  # a timer runs
+_AT_ONCE: Final = 2  # the queue is emptied after the present tasks have run
+
+
+class Batch:
+    """Made and called in any thread; worked by its loop's own."""
+
+    def __init__(
+        self,
+        noun: Noun,
+        transport: Transport,
+        outbox: Outbox,
+        *,
+        session: bytes,
+        loop: asyncio.AbstractEventLoop,
+        thread: int,
+    ) -> None:
+        self.noun = noun
+        self._outbox = outbox
+        self._loop = loop
+        self._thread = thread
+        self._queue: deque[Item] = deque()
+        self._urgency = _IDLE
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._waits_for: Promise[Any] | None = None
+        self._deadlines = Deadlines(loop, outbox)
+        self._sender = Sender(noun, transport, outbox, session, self._empty)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or under way."""
+        return not self._queue and self._sender.idle
+
+    def cast(self, promise: CastPromise[Any]) -> None:
+        """Queue a cast behind everything that this object was told before.
+
+        Raises:
+            OutboxFull: too much waits already; the cast is dropped.
+            PromiseMisused: an argument is a promise that has to be fetched elsewhere first.
+        """
+        if promise._parent is None and not promise._refs:
+            op = _head(promise._name) + promise._args
+            item: Item = (op, weakref.ref(promise), promise._name)
+            size = len(op)
+        else:
+            item, size = promise, len(promise._args)  # compiled later, and kept until then
+            self._prepare_cast(promise)
+        with self._outbox.lock:
+            self._check_open()
+            self._outbox.take(size)
+            self._queue.append(item)
+            full = len(self._queue) >= CASTS_PER_FRAME_MAX
+            self._hurry(_AT_ONCE if full else _LINGERING)
+
+    def _prepare_cast(self, promise: CastPromise[Any]) -> None:
+        if prepare(promise):
+            raise PromiseMisused(
+                "A cast is sent in order and cannot wait for a promise of another object or for "
+                "then(); await that promise and pass its value."
+            )
+
+    def pull(self, promise: Promise[Any], done: Done) -> None:
+        """Find a promise's value and hand it to `done`, possibly in another thread.
+
+        Raises:
+            PromiseMisused: it is the element of a map().
+            NotConnected: the connection has been closed.
+        """
+        if promise._scope is not None:
+            raise PromiseMisused("An element of map() exists only inside its own function.")
+        with self._outbox.lock:
+            node, path = anchor(promise)
+            then = partial(_local, path, done) if path else done
+            state = node._state
+            if type(state) is not Settled:
+                self._check_open()
+                self._ask(node, then)
+                return
+        then(state)
+
+    def _ask(self, node: Promise[Any], done: Done) -> None:
+        """Wait for a node that is not settled, and queue it unless it is queued already."""
+        state = node._state
+        if type(state) is Pending:
+            state.done.append(done)
+            if not state.frame:
+                self._hurry(_AT_ONCE)
+        else:
+            node._state = Pending(done)
+            if type(state) is Queued:
+                self._hurry(_AT_ONCE)
+            else:
+                self._outbox.stats.pulls += 1
+                self._enqueue(node)
+        self._deadlines.watch(node)
+
+    def _enqueue(self, node: Promise[Any]) -> None:
+        first = prepare(node)
+        missing = len(first)
+
+        def arrived(_: Settled) -> None:
+            nonlocal missing
+            with self._outbox.lock:
+                missing -= 1
+                if not missing:
+                    self._append(node)
+
+        for other in first:
+            other._site.carrier().pull(other, arrived)
+        if not first:
+            self._append(node)
+
+    def _append(self, item: Promise[Any] | Mark) -> None:
+        self._queue.append(item)
+        self._hurry(_AT_ONCE)
+
+    def flush(self, done: Mark) -> None:
+        """Send what is queued now, and call `done` when all of it is settled."""
+        with self._outbox.lock:
+            self._append(done)
+
+    def _check_open(self) -> None:
+        if self._closed or self._loop.is_closed():
+            raise NotConnected("This connection was closed; make another with raydo.connect().")
+
+    def _hurry(self, urgency: int) -> None:
+        """See to it that the queue is emptied in time. The lock is held."""
+        if urgency <= self._urgency:
+            return
+        self._urgency = urgency
+        wake = self._hop if urgency == _AT_ONCE else self._linger
+        if threading.get_ident() == self._thread:
+            wake()
+        else:
+            self._loop.call_soon_threadsafe(wake)
+
+    def _linger(self) -> None:
+        if self._urgency == _LINGERING:
+            self._timer = self._loop.call_later(CAST_LINGER_S, self._empty)
+
+    def _hop(self) -> None:
+        # wait_for inside gather starts its own task one iteration later; two iterations catch both.
+        self._loop.call_soon(self._loop.call_soon, self._empty)
+
+    def _empty(self) -> None:
+        """Compile the queue into frames, as far as they may leave now."""
+        with self._outbox.lock:
+            self._urgency = _IDLE
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            while self._queue and self._sender.has_room:
+                if not self._move():
+                    break
+        self._sender.pump()
+
+    def _move(self) -> bool:
+        """Move the front of the queue on; False if it has to stay."""
+        front = self._queue[0]
+        if not isinstance(front, (tuple, Promise)):
+            self._queue.popleft()
+            self._sender.mark(front)
+            return True
+        compiled = compile_queue(self._queue, self._refuse, alone=self._sender.idle)
+        if compiled.program:
+            self._sender.add(
+                Frame(compiled.program, partial(self._settle, compiled), compiled.wanted)
+            )
+        if compiled.waits_for is not None:
+            self._resume_after(compiled.waits_for)
+        return compiled.waits_for is None
+
+    def _settle(self, compiled: Compiled, outcome: Any) -> None:
+        settle(self.noun, self._outbox, compiled, outcome)
+
+    def _refuse(self, promise: Promise[Any], error: Exception) -> None:
+        if isinstance(promise, CastPromise):
+            self._outbox.give(1, len(promise._args))
+        told = refuse(self.noun, self._outbox, promise, error)
+        self._loop.call_soon(tell, told)
+
+    def _resume_after(self, node: Promise[Any]) -> None:
+        """Empty the queue again once what its front needs has come."""
+        if self._waits_for is not node:
+            self._waits_for = node
+            assert type(node._state) is Pending
+            node._state.done.append(self._came)
+
+    def _came(self, _: Settled) -> None:
+        self._waits_for = None
+        with self._outbox.lock:
+            self._hurry(_AT_ONCE)
+
+    def close(self, error: Exception) -> None:
+        """Give up: what is queued or under way fails with `error`. Runs in the loop."""
+        self._closed = True
+        self._deadlines.close()
+        self._sender.abandon(error)
+        told: Told = []
+        lost: list[str] = []
+        for item in self._queue:
+            match item:
+                case (op, kept, name):
+                    promise: Promise[Any] | None = kept()
+                    lost.append(name)
+                    self._outbox.give(1, len(op))
+                case Promise():
+                    promise = item
+                case _:
+                    item()
+                    continue
+            if promise is not None:
+                told += refuse(self.noun, self._outbox, promise, error)
+        self._queue.clear()
+        if lost:
+            report_lost(self.noun, self._outbox, lost, error)
+        tell(told)
+
+
+@lru_cache(maxsize=4096)
+def _head(name: str) -> bytes:
+    """Encode the beginning of a CALL on the object itself."""
+    return b"\x95\x00\xff" + pack(name)
+
+
+def _local(path: Path, done: Done, state: Settled) -> None:
+    done(derive(path, state))

@@ -1,0 +1,311 @@
+"""A connection: one transport, the batches of the objects called over it, and its two shells.
+
+`async with connect(…)` works in the running event loop; `with connect(…)` runs a loop of its own in
+a background thread for synchronous code. Stubs work from any thread either way. The connection
+entered last is the process's default, the one that a bare `Analytics("acme")` uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from raydo.pipelining.batch import Batch
+from raydo.pipelining.errors import ConnectionLost, NotConnected, TimedOut
+from raydo.pipelining.later import Later, Timeout, seconds
+from raydo.pipelining.leaving import entered, left
+from raydo.pipelining.limits import BATCHES_MAX, CALL_TIMEOUT_S, FLUSH_ON_EXIT_S
+from raydo.pipelining.noun import Noun
+from raydo.pipelining.outbox import OnError, Outbox, Stats
+from raydo.pipelining.site import default_connection, drop_default, make_default
+from raydo.pipelining.state import Settled
+from raydo.pipelining.stub import Stub, make_stub
+from raydo.pipelining.transport import Transport
+
+T = TypeVar("T")
+
+TransportFactory = Callable[[], Awaitable[Transport]]
+
+_NOT_OPEN: Final = (
+    "This connection is not open. Use it as `async with raydo.connect(…):`, or in synchronous code "
+    "as `with raydo.connect(…):`."
+)
+_FORKED: Final = (
+    "This process was forked after raydo.connect(), and a connection cannot be shared with a child. "
+    "Call raydo.connect() again in the child."
+)
+_CLOSED: Final = "This connection was closed; make another with raydo.connect()."
+
+
+class Connection:
+    """Carry calls to objects, batched, retried and counted; open it by `async with` or `with`."""
+
+    ray_dashboard_url: str | None = None  # set by a runtime that started Ray
+
+    def __init__(
+        self,
+        transport_factory: TransportFactory,
+        *,
+        timeout_s: Timeout = CALL_TIMEOUT_S,
+        on_error: OnError | None = None,
+        patient: bool = True,
+        default: bool = True,
+    ) -> None:
+        self._factory = transport_factory
+        self._outbox = Outbox(on_error, seconds(timeout_s), patient=patient)
+        self._default = default
+        self._batches: dict[Noun, Batch] = {}
+        self._transport: Transport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._own_thread: threading.Thread | None = None
+        self._unusable: str | None = _NOT_OPEN
+
+    # Using it.
+
+    def stub(self, cls: type[T], tenant: str) -> Stub[T]:
+        """Make a stub that calls over this connection; no I/O."""
+        stub: Stub[T] = make_stub(cls, tenant, self)
+        return stub
+
+    def __getattr__(self, name: str) -> Callable[[str], Any]:
+        """Give `connection.Analytics("acme")` for any class, by its name."""
+        if name.startswith("_") or not name[:1].isupper():
+            raise AttributeError(f"A connection has no {name!r}.")
+        return lambda tenant: make_stub(name, tenant, self)
+
+    def stats(self) -> Stats:
+        """Copy the counts of what was sent so far."""
+        with self._outbox.lock:
+            return replace(self._outbox.stats)
+
+    def flush(self, *, timeout_s: Timeout | None = None) -> Later[None]:
+        """Send all casts made so far; awaited, this returns when they are durable.
+
+        Raises (when awaited):
+            TimedOut: some still wait; they stay queued.
+        """
+        limit_s = None if timeout_s is None else seconds(timeout_s)
+        return Later("flush()", lambda done: self._flush(done, limit_s))
+
+    async def deliver(self, noun: Noun, envelope: bytes) -> bytes:
+        """Pass on an envelope that somebody else made, as it is, once."""
+        if self._transport is None:
+            raise NotConnected(self._unusable or _NOT_OPEN)
+        return await self._transport.send(noun, envelope)
+
+    def carrier(self, noun: Noun) -> Batch:
+        """Find or make the batch of one object.
+
+        Raises:
+            NotConnected: not open, closed, or inherited by a fork.
+        """
+        batch = self._batches.get(noun)
+        if batch is not None and self._unusable is None:
+            return batch
+        return self._new_batch(noun)
+
+    def _new_batch(self, noun: Noun) -> Batch:
+        if self._unusable is not None:
+            raise NotConnected(self._unusable)
+        with self._outbox.lock:
+            if noun in self._batches:
+                return self._batches[noun]
+            if len(self._batches) >= BATCHES_MAX:
+                self._batches = {n: batch for n, batch in self._batches.items() if not batch.idle}
+            assert self._loop is not None
+            assert self._transport is not None
+            batch = Batch(
+                noun,
+                self._transport,
+                self._outbox,
+                session=os.urandom(16),
+                loop=self._loop,
+                thread=self._loop_thread,
+            )
+            self._batches[noun] = batch
+            return batch
+
+    def _flush(self, done: Callable[[Settled], None], limit_s: float | None) -> None:
+        if self._unusable is not None or self._loop is None:
+            raise NotConnected(self._unusable or _NOT_OPEN)
+        waiter = _Countdown(done)
+        with self._outbox.lock:
+            for batch in list(self._batches.values()):
+                waiter.missing += 1
+                batch.flush(waiter.arrived)
+            waiter.arrived()
+        if limit_s is not None:
+            message = (
+                f"Some casts are not known to be durable after {limit_s:g} s; they stay queued."
+            )
+            late = Settled(error=TimedOut(message))
+            self._loop.call_soon_threadsafe(self._loop.call_later, limit_s, waiter.give, late)
+
+    # The asynchronous shell.
+
+    async def open(self) -> Self:
+        """Connect in the running event loop; `close` ends it.
+
+        Raises:
+            RaydoError: it cannot connect.
+        """
+        if self._unusable is not _NOT_OPEN:
+            raise NotConnected(self._unusable or "This connection is open already.")
+        self._transport = await self._factory()
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._unusable = None
+        entered(self)
+        if self._default:
+            make_default(self)
+        return self
+
+    async def close(self) -> None:
+        """Flush for a while, then close; casts that could not be delivered are reported."""
+        if self._unusable is not None:
+            return
+        drop_default(self)
+        try:
+            await self.flush(timeout_s=FLUSH_ON_EXIT_S)
+        except TimedOut:
+            pass  # the report below says what is lost
+        finally:
+            self._unusable = _CLOSED
+            self._end()
+            left(self)
+            if self._transport is not None:
+                await self._transport.close()
+
+    def _end(self) -> None:
+        lost = ConnectionLost("The connection was closed before this was known to be delivered.")
+        for batch in self._batches.values():
+            batch.close(lost)
+        self._batches.clear()
+        self._outbox.report_unseen()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.open().__await__()
+
+    # The synchronous shell.
+
+    def start(self) -> Self:
+        """Connect with an event loop in a background thread; `stop` ends it.
+
+        Raises:
+            RaydoError: it cannot connect.
+        """
+        loop = asyncio.new_event_loop()
+        self._own_thread = threading.Thread(
+            target=_run_loop, args=(loop,), name="raydo", daemon=True
+        )
+        self._own_thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.open(), loop).result()
+        except BaseException:
+            self._join(loop)
+            raise
+        entered(self)  # again, from the user's own thread: only the main one may claim a signal
+        return self
+
+    def stop(self) -> None:
+        """Flush for a while, then close, blocking until done."""
+        loop = self._loop
+        if self._own_thread is None or loop is None or self._unusable is not None:
+            return
+        asyncio.run_coroutine_threadsafe(self.close(), loop).result()
+        self._join(loop)
+        left(self)
+
+    def _join(self, loop: asyncio.AbstractEventLoop) -> None:
+        thread, self._own_thread = self._own_thread, None
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not None:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # Leaving.
+
+    def at_exit(self) -> None:
+        """Flush and close at the end of the process, if that was forgotten."""
+        if self._own_thread is not None:
+            self.stop()
+            return
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and not loop.is_running():
+            loop.run_until_complete(self.close())
+
+    def after_fork(self) -> None:
+        """Become unusable: the loop and the sockets are the parent's."""
+        self._unusable = _FORKED
+        self._own_thread = None
+        self._transport = None
+        drop_default(self)
+
+
+class _Countdown:
+    """Tell once that several things are done, or that it took too long."""
+
+    def __init__(self, done: Callable[[Settled], None]) -> None:
+        self.missing = 1
+        self._done: Callable[[Settled], None] | None = done
+
+    def arrived(self) -> None:
+        self.missing -= 1
+        if not self.missing:
+            self.give(Settled())
+
+    def give(self, state: Settled) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(state)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+def flush(*, timeout_s: Timeout | None = None) -> Later[None]:
+    """Send all casts made so far over the default connection; see `Connection.flush`.
+
+    Raises:
+        NotConnected: there is no connection.
+    """
+    connection = default_connection()
+    assert isinstance(connection, Connection)
+    return connection.flush(timeout_s=timeout_s)

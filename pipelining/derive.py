@@ -1,0 +1,106 @@
+"""What can be known about a promise without sending it: its nearest ancestor that was sent.
+
+A node that stands on a settled one is computed here by the same steps that the object would take;
+so the call below it never runs a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from raydo.pipelining.evaluate import step_into
+from raydo.pipelining.promise import (
+    CallPromise,
+    GetPromise,
+    LazyCall,
+    MapPromise,
+    Promise,
+    ThenPromise,
+)
+from raydo.pipelining.state import Pending, Settled
+
+Path = Sequence[Promise[Any]]
+
+
+def anchor(promise: Promise[Any]) -> tuple[Promise[Any], Path]:
+    """Find the node to ask for, and the local steps from it to `promise`, last step first."""
+    path: list[Promise[Any]] = []
+    node = promise
+    local = 0  # how many of the steps must be taken here when nothing on the way was sent
+    while node._state is None and isinstance(node, (GetPromise, ThenPromise)):
+        if node._parent is None:
+            break
+        path.append(node)
+        if isinstance(node, ThenPromise):
+            local = len(path)
+        node = node._parent
+    if node._state is None:
+        node = path[local] if local < len(path) else node
+        del path[local:]
+    return node, path
+
+
+def derive(path: Path, state: Settled) -> Settled:
+    """Take the local steps from a settled node; each step's outcome stays on its node."""
+    for node in reversed(path):
+        if type(node._state) is Settled:
+            state = node._state
+            continue
+        if state.error is None:
+            state = _step(node, state.value)
+        if node._state is None:
+            node._state = state
+    return state
+
+
+def _step(node: Promise[Any], value: Any) -> Settled:
+    try:
+        if isinstance(node, GetPromise):
+            return Settled(step_into(value, node._key))
+        assert isinstance(node, ThenPromise)
+        return Settled(node._func(value))
+    except Exception as error:  # noqa: BLE001  # goes to whoever awaits
+        return Settled(error=error)
+
+
+def reach(promise: Promise[Any]) -> Iterator[Promise[Any]]:
+    """Walk everything unsettled that a promise's frame would have to hold."""
+    branches: list[Promise[Any] | None] = [promise]
+    seen: set[int] = set()
+    while branches:
+        node = branches.pop()
+        while node is not None and type(node._state) is not Settled and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            if isinstance(node, CallPromise):
+                branches.extend(node._refs)
+            elif isinstance(node, MapPromise):
+                branches.extend(node._captures)
+            node = node._parent
+
+
+def prepare(promise: Promise[Any]) -> list[Promise[Any]]:
+    """Take note that everything a promise needs is being sent.
+
+    Returns what must settle before: other objects' promises, and `then`s, which run here.
+    """
+    site = promise._site
+    first: list[Promise[Any]] = []
+    for node in reach(promise):
+        if isinstance(node, LazyCall):
+            node._line = None  # no warning: it has been awaited
+        elif isinstance(node, ThenPromise):
+            first.append(node)
+            continue
+        if node._site is not site and not node._site.same_object(site):
+            first.append(node)
+    return first
+
+
+def under_way(promise: Promise[Any]) -> Promise[Any] | None:
+    """Find something that a promise needs and that an earlier frame is still fetching."""
+    for node in reach(promise):
+        if node is not promise and type(node._state) is Pending and node._state.frame:
+            return node
+    return None

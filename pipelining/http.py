@@ -1,0 +1,86 @@
+"""Envelopes over HTTP, to a gateway's `POST /rpc`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgpack
+
+from raydo.pipelining.errors import (
+    ConnectionLost,
+    InvalidArgument,
+    NotConnected,
+    RaydoError,
+    RemoteError,
+    Unavailable,
+    decode_error,
+)
+from raydo.pipelining.limits import CALL_TIMEOUT_S
+from raydo.pipelining.noun import Noun
+from raydo.pipelining.transport import More, Transport
+
+_UNAVAILABLE = frozenset({429, 502, 503, 504})  # what stands between may answer so as well
+
+
+class HttpTransport:
+    """Post each envelope; one pool of kept-alive connections serves all objects."""
+
+    def __init__(self, url: str, key: str | None = None, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InvalidArgument(f"A gateway's address begins with http:// or https://: {url!r}.")
+        self._url = url.rstrip("/") + "/rpc"
+        headers = {"content-type": "application/msgpack"}
+        if key is not None:
+            headers["authorization"] = f"Bearer {key}"
+        self._client = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=True)
+
+    async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
+        """Post `envelope` and return the answer.
+
+        Raises:
+            ConnectionLost: no answer came; the envelope may have arrived.
+            RaydoError: what the gateway said.
+        """
+        del more
+        body = msgpack.packb([*noun, envelope])
+        try:
+            response = await self._client.post(self._url, content=body)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise ConnectionLost(
+                f"No answer from {self._url}: {error or type(error).__name__}."
+            ) from error
+        except RuntimeError as error:  # httpx says so when its client has been closed
+            raise NotConnected("This connection has been closed.") from error
+        if response.status_code == 200:
+            return response.content
+        raise _refusal(response)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _refusal(response: httpx.Response) -> RaydoError:
+    """Read the error of a reply, which may come from something else than raydo."""
+    try:
+        wire: Any = response.json()
+    except ValueError:
+        wire = None
+    if isinstance(wire, dict) and isinstance(wire.get("code"), str):
+        error = decode_error(wire)
+    else:
+        said = f"{response.url} answered {response.status_code} {response.reason_phrase}."
+        unavailable = response.status_code in _UNAVAILABLE
+        error = ConnectionLost(said) if unavailable else RemoteError(said)
+    if isinstance(error, Unavailable) and error.retry_after_s is None:
+        error.retry_after_s = _retry_after_s(response)
+    return error
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else None
+
+
+if TYPE_CHECKING:
+    _conforms: Transport = HttpTransport("http://localhost")

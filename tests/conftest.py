@@ -1,0 +1,158 @@
+"""What several test modules share: the event loops they run on, and live objects to call."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import uvloop
+
+from raydo.actors.activation import Activation
+from raydo.actors.clock import FakeClock
+from raydo.actors.object import DurableObject
+from raydo.pipelining.errors import decode_error
+from raydo.pipelining.frame import (
+    APPLIED,
+    Answer,
+    Call,
+    Entry,
+    Program,
+    Reply,
+    decode_answers,
+    encode_envelope,
+)
+from raydo.pipelining.noun import Noun
+
+if TYPE_CHECKING:
+    from raydo.gateway.backend import Backend
+    from raydo.pipelining.connection import Connection
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str, LoopFactory]:
+    """Run on asyncio's own loop, and on uvloop too what `loops` marks: a server runs on that."""
+    loops: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    if item.get_closest_marker("loops"):
+        loops["uvloop"] = uvloop.new_event_loop
+    return loops
+
+
+class Live:
+    """One live object on disk, called by envelopes as a host would, one program a call."""
+
+    def __init__(self, data: Path, cls: type[DurableObject], tenant: str, clock: FakeClock) -> None:
+        self.noun = Noun(cls.__name__, tenant)
+        self.cls = cls
+        self.data = data
+        self.clock = clock
+        self.session = random.randbytes(16)
+        self.n = 0
+        self.lost: list[Activation] = []
+        self.activation = self._activation()
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call one method, and return its result or raise its error."""
+        return self.calls((name, args, kwargs))[0]
+
+    def calls(self, *calls: tuple[str, tuple[Any, ...], dict[str, Any]]) -> list[Any]:
+        """Call several methods in one program, and return their results or raise the first error."""
+        return values(self.send(program(*calls)))
+
+    def send(self, *programs: bytes) -> list[Answer]:
+        """Send programs in one envelope of the object's own session."""
+        entries = []
+        for each in programs:
+            entries.append(Entry(self.session, self.n + 1, self.n, each))
+            self.n += 1
+        return self.apply(*entries)
+
+    def apply(self, *entries: Entry) -> list[Answer]:
+        return decode_answers(self.activation.apply(encode_envelope(entries)))
+
+    def crash(self) -> None:
+        """Leave the activation as a killed process would, and start another."""
+        self.lost.append(self.activation)  # not closed: what it has not committed is gone
+        self.activation = self._activation()
+
+    def sleep(self) -> None:
+        """Close the activation, and start another."""
+        self.activation.close()
+        self.activation = self._activation()
+
+    def close(self) -> None:
+        for activation in (*self.lost, self.activation):
+            activation.close()
+
+    def _activation(self) -> Activation:
+        source = random.Random(self.n).randbytes
+        return Activation(self.noun, self.cls, self.data, clock=self.clock, random=source)
+
+
+def program(*calls: tuple[str, tuple[Any, ...], dict[str, Any]]) -> bytes:
+    ops = tuple(Call(-1, name, list(args), kwargs, False) for name, args, kwargs in calls)
+    return Program(ops, tuple(range(len(ops)))).encode()
+
+
+def values(answers: list[Answer]) -> list[Any]:
+    """Return the results of one answer, or raise the first error in it."""
+    [answer] = answers
+    assert answer.status == APPLIED, answer
+    assert isinstance(answer.payload, bytes)
+    reply = Reply.decode(answer.payload)
+    for outcome in reply.results:
+        if outcome.failed:
+            raise decode_error(outcome.value)
+    return [outcome.value for outcome in reply.results]
+
+
+MakeLive = Callable[..., Live]
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[MakeLive]:
+    """Make live objects of a class: `live(Cart)`, `live(Cart, "globex")`; one clock for all."""
+    made: list[Live] = []
+    clock = FakeClock()
+
+    def make(cls: type[DurableObject], tenant: str = "acme") -> Live:
+        made.append(Live(tmp_path / "data", cls, tenant, clock))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest_asyncio.fixture
+async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
+    """Run an embedded runtime on an empty data folder, as the gateway does."""
+    from raydo.actors.runtime import serve_runtime
+    from raydo.actors.settings import Settings
+    from raydo.gateway.backend import Backend
+
+    settings = Settings(data=tmp_path / "data")
+
+    async def serve() -> Connection:
+        return (await serve_runtime(settings, embedded=True))[0]
+
+    backend = Backend(serve, settings.data)
+    await backend.open()
+    yield backend
+    await backend.close()
+
+
+@pytest_asyncio.fixture
+async def gateway(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
+    """Speak HTTP to the gateway's application, with everything behind it real."""
+    from raydo.gateway.app import create_app
+
+    transport = httpx.ASGITransport(create_app(backend), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+        yield client

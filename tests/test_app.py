@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from raydo.gateway.app import create_app
+from raydo.gateway.backend import Backend
+from raydo.gateway.door import Door
+from raydo.gateway.schema import OPERATIONS
+from raydo.pipelining.errors import DataInUse, RaydoError
+from raydo.pipelining.limits import REQUESTS_MAX
+
+FAILURE_KEYS = {"success", "status", "error", "code", "message", "detail"}
+
+
+def _client(backend: Backend) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(backend), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost:8000")
+
+
+def _failure(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status
+    body: dict[str, Any] = response.json()
+    assert set(body) == FAILURE_KEYS
+    assert (body["success"], body["status"], body["code"]) == (False, 0, code)
+    assert body["error"] == body["message"] != ""
+    return body
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Backend:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    return Backend(never, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/readyz"), ("GET", "/stats"), ("POST", "/track"), ("GET", "/nowhere")],
+)
+async def test_until_the_runtime_is_up_everybody_is_told_to_come_back(
+    starting: Backend, method: str, path: str
+) -> None:
+    async with _client(starting) as client:
+        response = await client.request(method, path)
+        _failure(response, 503, "starting")
+        assert int(response.headers["retry-after"]) >= 1
+
+
+async def test_the_process_is_alive_before_the_runtime_is_up(starting: Backend) -> None:
+    async with _client(starting) as client:
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_a_runtime_that_could_not_start_says_why_to_everybody(tmp_path: Path) -> None:
+    async def refuse() -> Any:
+        raise DataInUse("Process 7 has it.")
+
+    backend = Backend(refuse, tmp_path)
+    with pytest.raises(DataInUse):
+        await backend.open()
+    async with _client(backend) as client:
+        assert _failure(await client.get("/readyz"), 409, "data_in_use")["error"] == (
+            "Process 7 has it."
+        )
+
+
+async def test_once_up_it_is_ready(gateway: httpx.AsyncClient) -> None:
+    assert (await gateway.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_the_page_shows_this_servers_own_address_and_loads_nothing(
+    gateway: httpx.AsyncClient,
+) -> None:
+    response = await gateway.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "curl -X POST http://localhost:8000/track " in response.text
+    outside = response.text.replace("http://localhost:8000", "")
+    assert "http:" not in outside
+    assert "https:" not in outside
+
+
+async def test_a_host_header_cannot_write_into_the_page(gateway: httpx.AsyncClient) -> None:
+    response = await gateway.get("/", headers={"host": "localhost:<script>"})
+    assert "<script>" not in response.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"host": "example.com"}, {"origin": "https://example.com"}, {"origin": "null"}],
+)
+@pytest.mark.parametrize("path", ["/", "/healthz", "/track", "/docs"])
+async def test_foreigners_are_refused_at_every_path(
+    gateway: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> None:
+    _failure(await gateway.get(path, headers=headers), 403, "forbidden")
+
+
+async def test_the_routers_refusals_have_the_same_shape(gateway: httpx.AsyncClient) -> None:
+    _failure(await gateway.get("/nowhere"), 404, "not_found")
+    response = await gateway.get("/track")
+    _failure(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "POST"
+    _failure(await gateway.post("/healthz"), 405, "method_not_allowed")
+
+
+async def test_a_failure_of_our_own_shows_nothing_of_its_inside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def stub(self, cls: type, tenant: str) -> Any:
+            raise KeyError("secret")
+
+    async def broken() -> Any:
+        return Broken()
+
+    backend = Backend(broken, tmp_path)
+    await backend.open()
+    async with _client(backend) as client:
+        body = _failure(await client.get("/stats"), 500, "internal")
+    assert "secret" not in str(body)
+    assert "secret" in caplog.text
+
+
+async def test_one_request_too_many_is_refused_and_the_next_taken(backend: Backend) -> None:
+    gone_on = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await gone_on.wait()
+        await Response("done")(scope, receive, send)
+
+    transport = httpx.ASGITransport(Door(slow, backend))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        scope = {"type": "http", "path": "/stats", "headers": [(b"host", b"localhost")]}
+        inside = [
+            asyncio.create_task(transport.app(scope, _nothing, _nothing))
+            for _ in range(REQUESTS_MAX)
+        ]
+        await asyncio.sleep(0)
+        response = _failure(await client.get("/stats"), 503, "overloaded")
+        assert "moment" in response["error"]
+
+        gone_on.set()
+        await asyncio.gather(*inside)
+        assert (await client.get("/stats")).text == "done"
+
+
+async def _nothing(*_message: Any) -> None: ...
+
+
+async def test_every_route_is_documented(gateway: httpx.AsyncClient) -> None:
+    schema = (await gateway.get("/openapi.json")).json()
+    documented = {(path, verb) for path, verbs in schema["paths"].items() for verb in verbs}
+    app = gateway._transport.app  # type: ignore[attr-defined]
+    hidden = {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+    served = {
+        (route.path, method.lower())
+        for route in app.routes
+        for method in getattr(route, "methods", None) or ()
+        if method != "HEAD" and route.path not in hidden
+    }
+    assert set(OPERATIONS) <= served
+    assert served <= documented
+    assert (await gateway.get("/docs")).status_code == 200
+
+
+async def test_every_reference_in_the_documentation_leads_somewhere(
+    gateway: httpx.AsyncClient,
+) -> None:
+    schema = (await gateway.get("/openapi.json")).json()
+
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if "$ref" in node else []
+            return own + [ref for value in node.values() for ref in references(value)]
+        if isinstance(node, list):
+            return [ref for value in node for ref in references(value)]
+        return []
+
+    found = references(schema["paths"])
+    assert found
+    for reference in found:
+        _, _, _, name = reference.split("/")
+        assert name in schema["components"]["schemas"]
+
+
+async def test_tenants_are_listed_once_they_have_data(gateway: httpx.AsyncClient) -> None:
+    assert (await gateway.get("/stats?tenant=ghost")).status_code == 200
+    assert (await gateway.get("/admin/tenants")).json() == {"tenants": []}
+
+    for tenant in ("acme/eu", "日本"):
+        await gateway.post("/track", params={"tenant": tenant}, json={"event": "a"})
+    listed = (await gateway.get("/admin/tenants")).json()["tenants"]
+    assert sorted(listed, key=lambda one: one["tenant"]) == [
+        {"object": "Analytics", "tenant": "acme/eu"},
+        {"object": "Analytics", "tenant": "日本"},
+    ]
+
+
+async def test_closing_what_never_started_is_harmless(starting: Backend) -> None:
+    await starting.close()
+    with pytest.raises(RaydoError):
+        starting.check()

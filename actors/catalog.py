@@ -11,13 +11,23 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from raydo.pipelining.errors import InvalidArgument, UnknownObject
 from raydo.pipelining.method import forget, methods_of
 from raydo.pipelining.stub import registered
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Carry what a host needs to know an object's class: where to import from, and the class."""
+
+    paths: tuple[str, ...]
+    pickled: bytes | None
 
 
 def load(modules: Iterable[str]) -> None:
@@ -41,24 +51,26 @@ def modules_of(objects: Iterable[str | ModuleType | type]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-def shipped(name: str) -> bytes | None:
-    """Pickle the class of this name for a host, by value when no module there would give it.
+def parcel(name: str) -> Parcel:
+    """Pack the class of this name for a host, by value when no import would give it there.
 
-    None when this process does not know the class: the host's own modules decide then.
+    It may be unknown in this process; the host's own modules decide then.
     """
+    paths = tuple(str(Path(path).resolve()) for path in sys.path if Path(path).is_dir())
     try:
         cls = registered(name)
     except UnknownObject:
-        return None
+        return Parcel(paths, None)
     with _by_value(cls.__module__) as cloudpickle:
-        return bytes(cloudpickle.dumps(cls))
+        return Parcel(paths, bytes(cloudpickle.dumps(cls)))
 
 
-def receive(pickled: bytes | None) -> None:
-    """Declare the class that `shipped` pickled."""
-    if pickled is None:
+def unpack(parcel: Parcel) -> None:
+    """Know here what `parcel` packed there."""
+    sys.path += [path for path in parcel.paths if path not in sys.path]
+    if parcel.pickled is None:
         return
-    cls: type = import_module("ray.cloudpickle").loads(pickled)
+    cls: type = import_module("ray.cloudpickle").loads(parcel.pickled)
     # A class that travels by value is declared empty and gets its attributes afterwards, so what
     # was found of it at its declaration is not what it has.
     forget(cls)

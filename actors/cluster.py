@@ -12,6 +12,8 @@ import contextlib
 import logging
 import os
 import socket
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -67,9 +69,8 @@ def current() -> Cluster | None:
     Raises:
         NotConnected: it is the parent's, and this process was forked from it.
     """
-    import ray
-
-    if not ray.is_initialized():
+    ray: Any = sys.modules.get("ray")  # not imported here: what is set for its start comes first
+    if ray is None or not ray.is_initialized():
         return None
     if _current is not None and _pid != os.getpid():
         raise NotConnected(_FORKED)
@@ -96,8 +97,11 @@ def start(token: Path, *, dashboard: bool = False) -> Cluster:
                 object_store_memory=OBJECT_STORE_BYTES,
                 **_options(),
             )
-        except Exception as error:  # noqa: BLE001 - a start too slow is a plain Exception to Ray
-            raise ConnectionLost(f"Ray did not start: {error}") from error
+        except Exception as error:
+            _end_half_started(error)
+            raise ConnectionLost(
+                f"Ray did not start; is this machine very busy? {error}", retry_after_s=1
+            ) from error
     return _entered(context, ours=True)
 
 
@@ -142,6 +146,16 @@ def reachable(address: str) -> bool:
     return True
 
 
+def _end_half_started(error: Exception) -> None:
+    """End what a failed start left running; Ray itself has forgotten it, but the error has not."""
+    from ray._private.node import Node
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if isinstance(node, Node):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
 def _options() -> dict[str, Any]:
     return {"namespace": NAMESPACE, "logging_level": logging.ERROR, "log_to_driver": True}
 
@@ -152,7 +166,21 @@ def _entered(context: Any, *, ours: bool) -> Cluster:
     url = context.dashboard_url
     address = context.address_info["gcs_address"]
     _current = Cluster(address, f"http://{url}" if url else None, ours, entered=True)
+    _relay_logs()
     return _current
+
+
+def _relay_logs() -> None:
+    """Show what hosts print, on stderr and under the object's name, and nothing of Ray's own."""
+    dispatcher: Any = import_module("ray._private.ray_logging").global_worker_stdstream_dispatcher
+    for name in ("ray_print_logs", "raydo"):
+        dispatcher.remove_handler(name)
+    dispatcher.add_handler("raydo", _show)
+
+
+def _show(batch: Mapping[str, Any]) -> None:
+    if who := batch.get("actor_name"):
+        sys.stderr.writelines(f"{who} (pid {batch['pid']}): {line}\n" for line in batch["lines"])
 
 
 def _import_ray(variables: Mapping[str, str]) -> Any:

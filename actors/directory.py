@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from raydo.actors import catalog
 from raydo.actors.cluster import NAMESPACE
 from raydo.actors.host import Host
-from raydo.pipelining.errors import ConnectionLost, RaydoError, Starting
+from raydo.pipelining.errors import ObjectFailed, RaydoError, Starting
 from raydo.pipelining.limits import PLACE_S_MAX, RETRY_FIRST_S, RETRY_MAX_S, SHUTDOWN_S
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class NamedHosts:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_MAX_S)
             except RayTaskError as error:
-                raise _cause(error) from None
+                raise _cause(noun, error) from None
             else:
                 return path
 
@@ -99,7 +99,7 @@ class NamedHosts:
             max_task_retries=0,  # frames are numbered, and sent again by whoever owns them
             enable_task_events=False,
         )
-        return options.remote(self._settings, noun, catalog.shipped(noun.cls))
+        return options.remote(self._settings, noun, catalog.parcel(noun.cls))
 
 
 def stop_hosts(data: Path) -> None:
@@ -127,8 +127,9 @@ def _digest(data: bytes, size: int) -> str:
     return hashlib.blake2b(data, digest_size=size).hexdigest()
 
 
-def _cause(error: Exception) -> RaydoError:
+def _cause(noun: Noun, error: Exception) -> RaydoError:
     cause = getattr(error, "cause", None)
     if isinstance(cause, RaydoError):
         return cause
-    return ConnectionLost(f"A host could not open: {cause or error}")
+    kind = type(cause).__name__
+    return ObjectFailed(f"The host of {noun} cannot open: {kind}: {cause}", detail={"type": kind})

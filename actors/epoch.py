@@ -73,6 +73,7 @@ class Lease:
             handle = _open(disk, folder)
             try:
                 _lock(disk, folder, handle, processes)
+                _prepare(disk, folder, handle)
                 return cls._next(disk, folder, handle, _me(processes, host=host))
             except BaseException:
                 disk.close(handle)
@@ -86,6 +87,12 @@ class Lease:
         last = _newest(content)
         if last is None and all(any(slot) for slot in _slots(content)):  # one may be torn, not two
             raise DataUnreadable(f"{folder / FILE} is damaged: its epoch can't be told.")
+        if last is not None:
+            # A process that was killed, or whose sync failed, may have left the newest slot in the
+            # kernel's memory only. It must be on disk before the other one is overwritten.
+            disk.write(handle, content, 0)
+            disk.step("epoch.settle.before_sync")
+            disk.sync(handle)
         # The segments' names help when somebody restored a folder without its epoch file.
         epoch = max(last.epoch if last else 0, newest_epoch(disk.names(folder))) + 1
         disk.write(handle, _encode(me._replace(epoch=epoch)), epoch % 2 * _SLOT_BYTES)
@@ -119,17 +126,20 @@ class Lease:
 
 def _open(disk: Disk, folder: Path) -> int:
     try:
-        handle = disk.create(folder / FILE)
+        return disk.create(folder / FILE)
     except FileExistsError:
-        handle = disk.open(folder / FILE)
-    if disk.size(handle) < _FILE_BYTES or _newest(disk.read(handle, _FILE_BYTES, 0)) is None:
-        # Zeros and a name that are on disk first: a file with an epoch in it can't get lost.
-        disk.preallocate(handle, _FILE_BYTES)
+        return disk.open(folder / FILE)
+
+
+def _prepare(disk: Disk, folder: Path, handle: int) -> None:
+    """Put zeros and the file's name on disk before any epoch: one that is given can't get lost."""
+    if _newest(disk.read(handle, _FILE_BYTES, 0)) is None:
+        if disk.size(handle) < _FILE_BYTES:
+            disk.preallocate(handle, _FILE_BYTES)
         disk.step("epoch.create.before_sync")
         disk.sync(handle)
         disk.step("epoch.create.before_sync_folder")
         disk.sync_folder(folder)
-    return handle
 
 
 def _lock(disk: Disk, folder: Path, handle: int, processes: Processes) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from importlib import import_module
@@ -28,6 +29,7 @@ from raydo.pipelining.errors import ConnectionLost, Forbidden
 from raydo.pipelining.noun import Noun
 
 if TYPE_CHECKING:
+    from raydo.actors.catalog import Parcel
     from raydo.actors.settings import Settings
     from raydo.pipelining.transport import More
 
@@ -38,11 +40,11 @@ _log = logging.getLogger("raydo")
 class Host:
     """Hold the object `noun`; made by Ray, and made again by Ray after its process died."""
 
-    def __init__(self, settings: Settings, noun: Noun, pickled: bytes | None) -> None:
+    def __init__(self, settings: Settings, noun: Noun, parcel: Parcel) -> None:
         # Nothing here may fail: Ray reports an actor whose constructor raised as dead for good.
         self._settings = settings
         self._noun = noun
-        self._pickled = pickled
+        self._parcel = parcel
         self._opening: asyncio.Task[Path] | None = None
         self._claim: Claim | None = None
         self._residents: Residents | None = None
@@ -79,7 +81,7 @@ class Host:
 
     async def _open(self) -> Path:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-        catalog.receive(self._pickled)
+        await asyncio.to_thread(catalog.unpack, self._parcel)
         await asyncio.to_thread(catalog.load, self._settings.objects)
         data = self._settings.data
         self._claim = Claim.shared(data)
@@ -108,6 +110,11 @@ def addressed(payload: bytes) -> tuple[Noun, bytes]:
     message: Any = unpack(payload)
     cls, tenant, envelope = message
     return Noun(cls, tenant), envelope
+
+
+def sweep_sockets(data: Path) -> None:
+    """Remove the sockets of hosts that were killed; none may be alive."""
+    shutil.rmtree(socket_folder(data), ignore_errors=True)
 
 
 def socket_folder(data: Path) -> Path:

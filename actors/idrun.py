@@ -43,16 +43,15 @@ _FOOTER: Final = Struct("<8sqqIII")  # magic, day, keys, filter's bits, its and 
 assert sys.byteorder == "little", "raydo's files are little-endian"
 
 
-class Words:
-    """The words of a batch of keys that filters probe; made once, asked of every file."""
+Probe = tuple[bytes, int, int, int]  # a key, its first word, the bit to look at for it, its second
 
-    __slots__ = ("first", "keys", "second")
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self.keys = keys
-        words = array("I", b"".join(keys))
-        words.byteswap()  # big-endian, so that sorted keys walk the filter in order
-        self.first, self.second = words[::4], words[1::4]
+def probes(keys: Sequence[bytes]) -> list[Probe]:
+    """Prepare a batch of keys to be asked of any number of files."""
+    first, second = _words(b"".join(keys))
+    return [
+        (key, one, 1 << (one & 7), two) for key, one, two in zip(keys, first, second, strict=True)
+    ]
 
 
 class Run:
@@ -68,7 +67,7 @@ class Run:
         finally:
             disk.close(handle)
         self.day, self.count, bits, tables_crc = self._footer()
-        self._shift = _WORD_BITS - bits
+        self._shift = _shift(bits)
         tables = self._view[self.count * KEY_BYTES : -_FOOTER.size]
         blocks = -(-self.count // BLOCK_KEYS)
         if len(tables) != (1 << bits) // 8 + blocks * 12 or crc32(tables) != tables_crc:
@@ -81,7 +80,7 @@ class Run:
     def size_bytes(self) -> int:
         return len(self._view)
 
-    def known(self, words: Words) -> set[bytes]:
+    def known(self, batch: Iterable[Probe]) -> set[bytes]:
         """Return those keys of a batch that stand in this file.
 
         Raises:
@@ -90,9 +89,9 @@ class Run:
         bits, shift = self._filter, self._shift
         return {
             key
-            for key, first, second in zip(words.keys, words.first, words.second, strict=True)
-            if bits[(place := first >> shift) >> 3] >> (place & 7) & 1
-            and bits[(place := second >> shift) >> 3] >> (place & 7) & 1
+            for key, first, bit, second in batch
+            if bits[first >> shift] & bit
+            and bits[second >> shift] >> (second & 7) & 1
             and self._has(key)
         }
 
@@ -155,6 +154,10 @@ def write_run(disk: Disk, path: Path, day: int, count: int, chunks: Iterable[byt
         _Writer(disk, handle, day, count).write(chunks)
         disk.step("idrun.before_sync")
         disk.sync(handle)
+    except OSError:
+        with suppress(OSError):
+            disk.unlink(draft)  # a full disk needs the room, and the next attempt starts anew
+        raise
     finally:
         disk.close(handle)
     disk.step("idrun.before_rename")
@@ -199,7 +202,7 @@ class _Writer:
     def write(self, chunks: Iterable[bytes]) -> None:
         rest = b""
         for chunk in chunks:
-            self._mark(array("I", chunk))
+            self._mark(chunk)
             rest += chunk
             whole = len(rest) - len(rest) % BLOCK_BYTES
             self._put_blocks(rest[:whole])
@@ -211,13 +214,11 @@ class _Writer:
         footer = (_MAGIC, self._day, self._count, self._bits, crc32(tables))
         self._put(_FOOTER.pack(*footer, crc32(_FOOTER.pack(*footer, 0)[:-4])))
 
-    def _mark(self, words: array[int]) -> None:
-        words.byteswap()
-        bits, shift = self._filter, _WORD_BITS - self._bits
-        for probe in (words[::4], words[1::4]):
-            for word in probe:
-                place = word >> shift
-                bits[place >> 3] |= 1 << (place & 7)
+    def _mark(self, keys: bytes) -> None:
+        bits, shift = self._filter, _shift(self._bits)
+        for words in _words(keys):
+            for word in words:
+                bits[word >> shift] |= 1 << (word & 7)
 
     def _put_blocks(self, keys: bytes) -> None:
         prefixes = array("Q", keys)[:: BLOCK_BYTES // 8]
@@ -230,6 +231,18 @@ class _Writer:
     def _put(self, data: bytes) -> None:
         self._disk.write(self._handle, data, self._offset)
         self._offset += len(data)
+
+
+def _words(keys: bytes) -> tuple[array[int], array[int]]:
+    """Return the first and the second 4 bytes of each key, as numbers."""
+    words = array("I", keys)
+    words.byteswap()  # big-endian, so that sorted keys walk the filter in order
+    return words[::4], words[1::4]
+
+
+def _shift(filter_bits: int) -> int:
+    """Return what leaves of a word the number of its byte in a filter; its last 3 bits say which bit."""
+    return _WORD_BITS - (filter_bits - 3)
 
 
 def _holds(block: bytes, key: bytes) -> bool:

@@ -34,7 +34,7 @@ from typing import Final
 
 from raydo.actors.database import Database
 from raydo.actors.disk import DRAFT_SUFFIX, Disk
-from raydo.actors.idrun import KEY_BYTES, Run, Words, merged, write_run
+from raydo.actors.idrun import KEY_BYTES, Run, merged, probes, write_run
 from raydo.pipelining.errors import DataUnreadable
 from raydo.pipelining.limits import DEDUPE_DAYS, ID_RUNS_PER_LEVEL, IDS_TAIL_MAX
 
@@ -237,9 +237,9 @@ class IdSet:
         found: set[bytes] = set()
         runs = [run for run in self._runs if run.day >= oldest]
         if keys and runs:
-            words = Words(keys)
+            batch = probes(keys)
             for run in runs:
-                found |= run.known(words)
+                found |= run.known(batch)
         return found
 
     def _drop_before(self, oldest: int) -> None:
@@ -294,7 +294,8 @@ def _split(keys: bytes) -> list[bytes]:
 
 
 def _is_run(name: str) -> bool:
-    return name.removesuffix(DRAFT_SUFFIX).endswith(RUN_SUFFIX)
+    number, _, suffix = name.removesuffix(DRAFT_SUFFIX).partition(".")
+    return number.isdigit() and f".{suffix}" == RUN_SUFFIX
 
 
 def _level(count: int) -> int:

@@ -25,9 +25,14 @@ from raydo.actors.database import Database
 from raydo.actors.people import People
 from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
 from raydo.actors.zone import zone as find_zone
+from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import EVENT_NAMES_MAX
 
 OTHER_EVENTS: Final = 0  # what further event names count as, once there are too many
+
+# A day has a next one, in any zone, without leaving what a date can say.
+_FIRST_DATE: Final = date(1, 1, 3)
+_LAST_DATE: Final = date(9999, 12, 28)
 
 TABLES: Final = (
     *people.TABLES,
@@ -44,7 +49,7 @@ TABLES: Final = (
 
 
 class RolledEvent(NamedTuple):
-    """What rollups keep of an event; `user_id` as it was sent, or the anonymous id, or None."""
+    """What rollups need of an event; `user_id` is the column of that name in `raw_events`."""
 
     timestamp_ms: int
     event: str
@@ -113,11 +118,16 @@ class Rollups:
         `to_date` None ends with today. `partial` marks a day that is not over.
 
         Raises:
-            InvalidArgument: there is no such zone.
+            InvalidArgument: there is no such zone, or the days lie outside the calendar.
         """
         where = find_zone(zone)
         today = date_of(bucket_of(now_ms), where)
-        dates = [(to_date or today) - DAY * back for back in range(count)]
+        last = to_date or today
+        if last > _LAST_DATE or (last - _FIRST_DATE).days < count:
+            raise InvalidArgument(
+                f"{count} days to {last} are not all between the years 1 and 9999."
+            )
+        dates = [last - DAY * back for back in range(count)]
         totals = self._daily.totals(dates, where, bots=bots)
         return [
             {"date": day.isoformat(), **totals[day]._asdict(), "partial": day >= today}

@@ -100,8 +100,7 @@ class Calendar:
 
     def next_after(self, now_ms: int, zone: ZoneInfo) -> int:
         """Return the first moment after `now_ms` at which this is due."""
-        # A day early: after a jump over midnight yesterday's time may still lie ahead.
-        day = _local(now_ms, zone).date() - timedelta(days=1)
+        day = _local(now_ms, zone).date()
         while True:
             if self.weekday is None or day.weekday() == self.weekday:
                 due = self._moment(day, zone)

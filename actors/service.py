@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from raydo.actors import cluster
 from raydo.actors.claim import Claim, in_use, server_of, token_path
 from raydo.actors.directory import stop_hosts
+from raydo.actors.host import sweep_sockets
 from raydo.pipelining.errors import ConnectionLost, DataInUse
 from raydo.pipelining.limits import JOIN_POLL_S, JOIN_S_MAX
 
@@ -84,6 +85,7 @@ def _detach(service: Service) -> None:
     try:
         if service.cluster.ours and service.cluster.alive():
             stop_hosts(service.settings.data)
+            sweep_sockets(service.settings.data)
         if service.cluster.entered and not any(s.cluster.entered for s in _services.values()):
             cluster.leave()
     finally:
@@ -113,6 +115,7 @@ def _start_or_join(data: Path, *, dashboard: bool) -> tuple[Claim | None, Cluste
             return None, joined
         raise
     try:
+        sweep_sockets(data)
         ray = cluster.current() or cluster.start(token_path(data), dashboard=dashboard)
         claim.publish("ray", ray.address)
         claim.share()

@@ -94,6 +94,7 @@ class _Peer(asyncio.Protocol):
         self._reader = Reader(self.kinds)
         self._socket: asyncio.Transport | None = None
         self._due: list[bytes] = []
+        self._gathering = False
         self._writable = asyncio.Event()
         self._writable.set()
         self.lost = asyncio.Event()
@@ -126,12 +127,17 @@ class _Peer(asyncio.Protocol):
         raise NotImplementedError
 
     def write(self, kind: int, id_: int, payload: bytes) -> None:
-        """Queue one frame; every frame of one loop iteration leaves in one system call."""
-        if not self._due:
+        """Send a frame at once; those that follow in the same loop iteration leave together."""
+        frame = _HEADER.pack(len(payload), kind, id_) + payload
+        if self._gathering:
+            self._due.append(frame)
+        elif self._socket is not None:
+            self._gathering = True
             self._loop.call_soon(self.write_due)
-        self._due += (_HEADER.pack(len(payload), kind, id_), payload)
+            self._socket.write(frame)
 
     def write_due(self) -> None:
+        self._gathering = False
         if self._socket is not None and self._due:
             self._socket.write(b"".join(self._due))
         self._due.clear()

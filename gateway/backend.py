@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raydo.actors.analytics import Analytics
 from raydo.pipelining.connection import Connection
-from raydo.pipelining.errors import RaydoError, Starting
+from raydo.pipelining.errors import RaydoError, Starting, Unavailable
 from raydo.pipelining.limits import STARTUP_RETRY_AFTER_S
 from raydo.pipelining.stub import Stub
 
@@ -42,6 +42,7 @@ class Backend:
 
     async def close(self) -> None:
         """Flush and end the runtime; harmless if it never started."""
+        self._failure = Unavailable("The server is stopping; another will answer in a moment.")
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

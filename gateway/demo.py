@@ -66,8 +66,8 @@ _QUIET: Final = (
 SHOPS: Final = (
     Shop("rocket", 9, story="launch"),
     Shop("harbor", 14, loyal=0.3, story="dip"),
-    Shop("pulse", 10, story="live"),
     *(Shop(name, 1.5 + 0.55 * rank) for rank, name in enumerate(_QUIET.split())),
+    Shop("pulse", 10, story="live"),  # the last one made, so that "now" is now
 )
 
 

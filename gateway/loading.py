@@ -74,11 +74,10 @@ async def load_demo(target: Target) -> Report:
     Raises:
         InvalidArgument: the target holds another day's demo. RaydoError: the target refuses.
     """
-    until = datetime.now(UTC)
     async with target.connect() as connection:
-        await _refuse_older_demo(connection, until)
+        await _refuse_older_demo(connection)
         with Bar("demo", len(demo.SHOPS)) as bar:
-            made = _Made(until)
+            made = _Made()
             importer = Importer(connection, lambda n: bar.show(n, made.shops_done))
             report = await importer.run(made.lines())
             bar.show(0, made.shops_done)
@@ -88,22 +87,21 @@ async def load_demo(target: Target) -> Report:
 class _Made:
     """The demo's events as lines of a file that nobody wrote."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self) -> None:
         self.shops_done = 0
-        self._until = until
 
     def lines(self) -> Iterator[Line]:
         for shop in demo.SHOPS:
-            for number, raw in enumerate(demo.events(shop, self._until), 1):
+            for number, raw in enumerate(demo.events(shop, datetime.now(UTC)), 1):
                 yield Line(number, shop.id, raw)
             self.shops_done += 1
 
 
-async def _refuse_older_demo(connection: Connection, until: datetime) -> None:
+async def _refuse_older_demo(connection: Connection) -> None:
     # Another day's demo has other ids, so it would not be recognised and count on top.
     sql = "SELECT count(*) AS n FROM raw_events WHERE id LIKE 'demo-%' AND id NOT LIKE ?"
     stub = connection.stub(Analytics, _LIVE_TENANT)
-    reply = await stub.query(sql, [f"{demo.id_prefix(until)}-%"], None)
+    reply = await stub.query(sql, [f"{demo.id_prefix(datetime.now(UTC))}-%"], None)
     if reply["rows"][0]["n"]:
         raise InvalidArgument(
             "The demo of another day is in there already; give --data a new folder."

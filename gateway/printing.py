@@ -47,7 +47,9 @@ def show_table(reply: dict[str, Any]) -> None:
     for row in reply["rows"]:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row.values()))
     _out.print(table)
-    _err.print(f"{len(reply['rows']):,} rows from {reply['layer']}, {reply['elapsed_ms']:.1f} ms")
+    rows = len(reply["rows"])
+    kind = "row" if rows == 1 else "rows"
+    _err.print(f"{rows:,} {kind} from {reply['layer']}, {reply['elapsed_ms']:.1f} ms")
     _remark_truncated(reply)
 
 

@@ -26,7 +26,7 @@ from raydo.gateway.app import create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import is_loopback
 from raydo.pipelining.connection import Connection
-from raydo.pipelining.errors import Forbidden, InvalidArgument, RaydoError
+from raydo.pipelining.errors import Forbidden, InvalidArgument
 from raydo.pipelining.limits import REQUESTS_END_S, SHUTDOWN_S
 
 INTERRUPTED: Final = 130
@@ -73,9 +73,12 @@ class Run:
             loop.add_signal_handler(number, self._on_signal, server)
         opening = asyncio.create_task(self._start(backend, server))
         await server.serve(sockets=[self.listener])
+        if not opening.done():
+            opening.cancel()  # nothing has been taken yet, so there is nothing to wait for
+            return
+        opening.result()
         try:
             async with asyncio.timeout(SHUTDOWN_S):
-                await opening
                 await backend.close()
         except TimeoutError:
             self.console.print(f"Not everything closed within {SHUTDOWN_S:.0f} s; it is on disk.")
@@ -96,16 +99,15 @@ class Run:
 
     async def _open(self) -> Connection:
         # A busy object's callers are told so, instead of waiting here where nothing bounds them.
-        connection, _dashboard = await serve_runtime(
+        return await serve_runtime(
             self.plan.settings, embedded=self.plan.embedded, patient=False, default=False
         )
-        return connection
 
     async def _start(self, backend: Backend, server: Server) -> None:
         self.console.print(f"Listening on {self.url}, {self._waiting_for()}")
         try:
             connection = await backend.open()
-        except RaydoError:
+        except BaseException:  # whatever it was, nothing will ever be served
             server.should_exit = True
             raise
         if not self.stopping:

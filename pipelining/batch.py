@@ -12,6 +12,7 @@ import asyncio
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ from raydo.pipelining.state import Pending, Queued, Settled
 if TYPE_CHECKING:
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.outbox import Outbox
+    from raydo.pipelining.site import Carrier
     from raydo.pipelining.state import Done
     from raydo.pipelining.transport import Transport
 
@@ -58,6 +60,8 @@ class Batch:
         self._urgency = _IDLE
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._successor: Callable[[Noun], Carrier] | None = None
+        self._parked = 0  # awaited, and waiting for other objects' promises
         self._waits_for: Promise[Any] | None = None
         self._deadlines = Deadlines(loop, outbox)
         self._sender = Sender(noun, transport, outbox, session, self._empty)
@@ -65,7 +69,12 @@ class Batch:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued or under way."""
-        return not self._queue and self._sender.idle
+        return not self._queue and not self._parked and self._sender.idle
+
+    def retire(self, successor: Callable[[Noun], Carrier]) -> None:
+        """Pass on what still comes here to another batch; this one is idle. The lock is held."""
+        self._successor = successor
+        self._loop.call_soon_threadsafe(self._deadlines.close)
 
     def cast(self, promise: CastPromise[Any]) -> None:
         """Queue a cast behind everything that this object was told before.
@@ -82,6 +91,9 @@ class Batch:
             item, size = promise, len(promise._args)  # compiled later, and kept until then
             self._prepare_cast(promise)
         with self._outbox.lock:
+            if self._successor is not None:
+                self._successor(self.noun).cast(promise)
+                return
             self._check_open()
             self._outbox.take(size)
             self._queue.append(item)
@@ -109,6 +121,9 @@ class Batch:
             then = partial(_local, path, done) if path else done
             state = node._state
             if type(state) is not Settled:
+                if self._successor is not None:
+                    self._successor(self.noun).pull(promise, done)
+                    return
                 self._check_open()
                 self._ask(node, then)
                 return
@@ -139,8 +154,10 @@ class Batch:
             with self._outbox.lock:
                 missing -= 1
                 if not missing:
+                    self._parked -= 1
                     self._append(node)
 
+        self._parked += bool(first)
         for other in first:
             other._site.carrier().pull(other, arrived)
         if not first:
@@ -230,7 +247,7 @@ class Batch:
     def close(self, error: Exception) -> None:
         """Give up: what is queued or under way fails with `error`. Runs in the loop."""
         self._closed = True
-        self._deadlines.close()
+        unsettled = self._deadlines.close()
         self._sender.abandon(error)
         told: Told = []
         lost: list[str] = []
@@ -248,6 +265,8 @@ class Batch:
             if promise is not None:
                 told += refuse(self.noun, self._outbox, promise, error)
         self._queue.clear()
+        for promise in unsettled:
+            told += refuse(self.noun, self._outbox, promise, error)
         if lost:
             report_lost(self.noun, self._outbox, lost, error)
         tell(told)

@@ -12,12 +12,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from raydo.pipelining.background import LoopThread
 from raydo.pipelining.batch import Batch
 from raydo.pipelining.errors import ConnectionLost, NotConnected, TimedOut
-from raydo.pipelining.later import Later, Timeout, seconds
+from raydo.pipelining.later import Countdown, Later, Timeout, seconds
 from raydo.pipelining.leaving import entered, left
 from raydo.pipelining.limits import BATCHES_MAX, CALL_TIMEOUT_S, FLUSH_ON_EXIT_S
 from raydo.pipelining.noun import Noun
@@ -63,7 +65,7 @@ class Connection:
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
-        self._own_thread: threading.Thread | None = None
+        self._own_loop: LoopThread | None = None
         self._unusable: str | None = _NOT_OPEN
 
     # Using it.
@@ -117,7 +119,7 @@ class Connection:
             if noun in self._batches:
                 return self._batches[noun]
             if len(self._batches) >= BATCHES_MAX:
-                self._batches = {n: batch for n, batch in self._batches.items() if not batch.idle}
+                self._retire_idle()
             assert self._loop is not None
             assert self._transport is not None
             batch = Batch(
@@ -131,21 +133,27 @@ class Connection:
             self._batches[noun] = batch
             return batch
 
+    def _retire_idle(self) -> None:
+        for noun, batch in list(self._batches.items()):
+            if batch.idle:
+                del self._batches[noun]
+                batch.retire(self.carrier)
+
     def _flush(self, done: Callable[[Settled], None], limit_s: float | None) -> None:
-        if self._unusable is not None or self._loop is None:
-            raise NotConnected(self._unusable or _NOT_OPEN)
-        waiter = _Countdown(done)
+        if self._unusable is not None or self._loop is None or self._loop.is_closed():
+            raise NotConnected(self._unusable or _CLOSED)
         with self._outbox.lock:
-            for batch in list(self._batches.values()):
-                waiter.missing += 1
+            batches = list(self._batches.values())
+            waiter = Countdown(len(batches) + 1, lambda: done(Settled()))
+            for batch in batches:
                 batch.flush(waiter.arrived)
-            waiter.arrived()
+        waiter.arrived()
         if limit_s is not None:
-            message = (
-                f"Some casts are not known to be durable after {limit_s:g} s; they stay queued."
+            late = TimedOut(
+                f"Not all casts are known to be durable after {limit_s:g} s; they stay queued."
             )
-            late = Settled(error=TimedOut(message))
-            self._loop.call_soon_threadsafe(self._loop.call_later, limit_s, waiter.give, late)
+            give_up = partial(waiter.give_up, lambda: done(Settled(error=late)))
+            self._loop.call_soon_threadsafe(self._loop.call_later, limit_s, give_up)
 
     # The asynchronous shell.
 
@@ -155,8 +163,7 @@ class Connection:
         Raises:
             RaydoError: it cannot connect.
         """
-        if self._unusable is not _NOT_OPEN:
-            raise NotConnected(self._unusable or "This connection is open already.")
+        self._check_new()
         self._transport = await self._factory()
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
@@ -166,13 +173,18 @@ class Connection:
             make_default(self)
         return self
 
+    def _check_new(self) -> None:
+        if self._unusable is not _NOT_OPEN:
+            raise NotConnected(self._unusable or "This connection is open already.")
+
     async def close(self) -> None:
         """Flush for a while, then close; casts that could not be delivered are reported."""
         if self._unusable is not None:
             return
         drop_default(self)
         try:
-            await self.flush(timeout_s=FLUSH_ON_EXIT_S)
+            if self._loop is asyncio.get_running_loop():  # else its own has ended
+                await self.flush(timeout_s=FLUSH_ON_EXIT_S)
         except TimedOut:
             pass  # the report below says what is lost
         finally:
@@ -211,33 +223,24 @@ class Connection:
         Raises:
             RaydoError: it cannot connect.
         """
-        loop = asyncio.new_event_loop()
-        self._own_thread = threading.Thread(
-            target=_run_loop, args=(loop,), name="raydo", daemon=True
-        )
-        self._own_thread.start()
+        self._check_new()
+        own = LoopThread()
         try:
-            asyncio.run_coroutine_threadsafe(self.open(), loop).result()
+            own.run(self.open())
         except BaseException:
-            self._join(loop)
+            own.stop()
             raise
+        self._own_loop = own
         entered(self)  # again, from the user's own thread: only the main one may claim a signal
         return self
 
     def stop(self) -> None:
         """Flush for a while, then close, blocking until done."""
-        loop = self._loop
-        if self._own_thread is None or loop is None or self._unusable is not None:
-            return
-        asyncio.run_coroutine_threadsafe(self.close(), loop).result()
-        self._join(loop)
-        left(self)
-
-    def _join(self, loop: asyncio.AbstractEventLoop) -> None:
-        thread, self._own_thread = self._own_thread, None
-        loop.call_soon_threadsafe(loop.stop)
-        if thread is not None:
-            thread.join()
+        own, self._own_loop = self._own_loop, None
+        if own is not None:
+            own.run(self.close())
+            own.stop()
+            left(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -254,7 +257,7 @@ class Connection:
 
     def at_exit(self) -> None:
         """Flush and close at the end of the process, if that was forgotten."""
-        if self._own_thread is not None:
+        if self._own_loop is not None:
             self.stop()
             return
         loop = self._loop
@@ -262,42 +265,12 @@ class Connection:
             loop.run_until_complete(self.close())
 
     def after_fork(self) -> None:
-        """Become unusable: the loop and the sockets are the parent's."""
+        """Become unusable: the loop and the sockets are the parent's, and so is whoever held the lock."""
         self._unusable = _FORKED
-        self._own_thread = None
+        self._own_loop = None
         self._transport = None
+        self._outbox = Outbox()
         drop_default(self)
-
-
-class _Countdown:
-    """Tell once that several things are done, or that it took too long."""
-
-    def __init__(self, done: Callable[[Settled], None]) -> None:
-        self.missing = 1
-        self._done: Callable[[Settled], None] | None = done
-
-    def arrived(self) -> None:
-        self.missing -= 1
-        if not self.missing:
-            self.give(Settled())
-
-    def give(self, state: Settled) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done(state)
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        pending = asyncio.all_tasks(loop)
-        for task in pending:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        loop.close()
 
 
 def flush(*, timeout_s: Timeout | None = None) -> Later[None]:

@@ -49,7 +49,10 @@ class Deadlines:
         tell(told)
         self._arm()
 
-    def close(self) -> None:
+    def close(self) -> list[Promise[Any]]:
+        """Stop; give what was still waited for."""
+        left = [promise for _, promise in self._waiting]
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
+        return left

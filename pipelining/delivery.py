@@ -204,7 +204,8 @@ class Sender:
             frame.again = True
             if not frame.wanted():
                 self._settle(frame, error)
-        self._wait(error.retry_after_s)
+        if any(frame.n in self._frames for frame in frames):
+            self._wait(error.retry_after_s)
 
     def _wait(self, at_least_s: float | None) -> None:
         """Send nothing for a while, longer after each failure."""

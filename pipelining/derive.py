@@ -6,17 +6,16 @@ so the call below it never runs a second time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from raydo.pipelining.evaluate import step_into
 from raydo.pipelining.promise import (
-    CallPromise,
     GetPromise,
     LazyCall,
-    MapPromise,
     Promise,
     ThenPromise,
+    reach,
 )
 from raydo.pipelining.state import Pending, Settled
 
@@ -62,22 +61,6 @@ def _step(node: Promise[Any], value: Any) -> Settled:
         return Settled(node._func(value))
     except Exception as error:  # noqa: BLE001  # goes to whoever awaits
         return Settled(error=error)
-
-
-def reach(promise: Promise[Any]) -> Iterator[Promise[Any]]:
-    """Walk everything unsettled that a promise's frame would have to hold."""
-    branches: list[Promise[Any] | None] = [promise]
-    seen: set[int] = set()
-    while branches:
-        node = branches.pop()
-        while node is not None and type(node._state) is not Settled and id(node) not in seen:
-            seen.add(id(node))
-            yield node
-            if isinstance(node, CallPromise):
-                branches.extend(node._refs)
-            elif isinstance(node, MapPromise):
-                branches.extend(node._captures)
-            node = node._parent
 
 
 def prepare(promise: Promise[Any]) -> list[Promise[Any]]:

@@ -59,7 +59,7 @@ class _Failed:
 
     __slots__ = ("error",)
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
@@ -109,10 +109,10 @@ class _Run:
         self.steps = PROGRAM_STEPS_MAX
         self.bytes = FRAME_BYTES_MAX
 
-    def ops(self, ops: Sequence[Op]) -> tuple[list[Any], list[tuple[int, Exception]]]:
+    def ops(self, ops: Sequence[Op]) -> tuple[list[Any], list[tuple[int, BaseException]]]:
         """Run a program's instructions; give all values, and the errors that began here."""
         values: list[Any] = []
-        own: list[tuple[int, Exception]] = []
+        own: list[tuple[int, BaseException]] = []
         root = self.root
         step = self._step
         for index, op in enumerate(ops):
@@ -126,17 +126,13 @@ class _Run:
                 values.append(poisoned.failed)
             except _FATAL:
                 raise
-            except Exception as error:  # noqa: BLE001  # the object's own code may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # the object's code may raise it
                 values.append(_Failed(error))
                 own.append((index, error))
         return values, own
 
     def _step(self, op: Op, target: Any, values: list[Any], outer: Sequence[Any]) -> Any:
-        self.steps -= 1
-        if self.steps < 0:
-            raise TooLarge(
-                f"A program runs at most {PROGRAM_STEPS_MAX:,} instructions, maps included."
-            )
+        self._count()
         if type(op) is Call:
             return self._call(op, target, values, outer)
         if type(op) is Get:
@@ -147,6 +143,14 @@ class _Run:
         assert type(op) is Value
         return op.value
 
+    def _count(self) -> None:
+        self.steps -= 1
+        if self.steps < 0:
+            raise TooLarge(
+                f"A program takes at most {PROGRAM_STEPS_MAX:,} steps: its instructions, and those of "
+                "its maps for each element."
+            )
+
     def _call(self, op: Call, target: Any, values: list[Any], outer: Sequence[Any]) -> Any:
         method = methods_of(type(target)).get(op.name)
         if method is None:
@@ -156,13 +160,13 @@ class _Run:
             args, kwargs = self._fill([args, kwargs], values, outer)
         try:
             return self.around(partial(method.func, target, *args, **kwargs))
+        except RaydoError:
+            raise
         except TypeError as error:
             method.check(tuple(args), kwargs)  # the caller's mistake, or else the object's own
             _log(method, error)
             raise
-        except RaydoError:
-            raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _log(method, error)
             raise
 
@@ -186,6 +190,7 @@ class _Run:
         return [self._body(body, element, captured) for element in target]
 
     def _body(self, body: Body, element: Any, captured: list[Any]) -> Any:
+        self._count()
         outer = (element, *captured)
         values: list[Any] = []
         for op in body.ops:
@@ -284,8 +289,9 @@ def unknown_method(target: object, name: str) -> UnknownMethod:
     names = sorted({method.name for method in methods_of(type(target)).values()})
     if not names:
         return UnknownMethod(f"{_kind(target)} is data and has no method {name!r:.80}.")
-    return UnknownMethod(f"{_kind(target)} has no method {name!r:.80}; it has {', '.join(names)}.")
+    kind = type(target).__name__
+    return UnknownMethod(f"{kind} has no method {name!r:.80}; it has {', '.join(names)}.")
 
 
-def _log(method: Method[..., Any], error: Exception) -> None:
+def _log(method: Method[..., Any], error: BaseException) -> None:
     logger.warning("%s raised %s", method.func.__qualname__, type(error).__name__, exc_info=error)

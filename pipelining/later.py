@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 import warnings
 from collections.abc import Callable, Generator
 from datetime import timedelta
@@ -81,21 +82,44 @@ def gather(*promises: Promise[Any]) -> Later[Any]:
     return Later("gather()", partial(_gather, promises))
 
 
+class Countdown:
+    """Do something once, when several things have arrived, in whichever threads."""
+
+    def __init__(self, missing: int, then: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._missing = missing
+        self._then: Callable[[], None] | None = then
+
+    def arrived(self) -> None:
+        with self._lock:
+            self._missing -= 1
+            then = self._take() if self._missing == 0 else None
+        if then is not None:
+            then()
+
+    def give_up(self, instead: Callable[[], None]) -> None:
+        """Do something else, unless it is done already."""
+        with self._lock:
+            then = self._take()
+        if then is not None:
+            instead()
+
+    def _take(self) -> Callable[[], None] | None:
+        then, self._then = self._then, None
+        return then
+
+
 def _gather(promises: tuple[Promise[Any], ...], done: Done) -> None:
     states: list[Settled | None] = [None] * len(promises)
-    missing = len(promises)
+    waiter = Countdown(len(promises) + 1, lambda: done(_together(states)))
 
     def settled(index: int, state: Settled) -> None:
-        nonlocal missing
         states[index] = state
-        missing -= 1  # each batch calls from one thread; several loops would race only harmlessly
-        if not missing:
-            done(_together(states))
+        waiter.arrived()
 
-    if not promises:
-        done(Settled(()))
     for index, promise in enumerate(promises):
         pull(promise, partial(settled, index))
+    waiter.arrived()
 
 
 def _together(states: list[Settled | None]) -> Settled:
@@ -111,7 +135,7 @@ def pull(promise: Promise[Any], done: Done) -> None:
     if type(state) is Settled:
         done(state)
     else:
-        promise._site.carrier().pull(promise, done)
+        promise._pull(done)
 
 
 def wait(awaited: Promise[R] | Later[R], *, timeout_s: Timeout | None = None) -> R:

@@ -9,10 +9,12 @@ of a connection are its parent's; using one there raises a sentence and never ha
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - its exit must be known before ours
 import os
 import signal
 import threading
 import weakref
+from collections.abc import Callable
 from types import FrameType
 from typing import Final, NoReturn, Protocol
 
@@ -68,6 +70,11 @@ def _after_fork() -> None:
     _open.clear()
 
 
-atexit.register(_at_exit)
+# `atexit` comes too late: thread pools have closed by then, so no turn finds a thread, and a Ray that
+# was imported after this has ended. What closes the pools is called in reverse, hence their import.
+_register: Final[Callable[[Callable[[], None]], object]] = getattr(
+    threading, "_register_atexit", atexit.register
+)
+_register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

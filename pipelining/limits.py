@@ -19,7 +19,7 @@ FRAME_OPS_MAX: Final = 20_000  # instructions in one program: 10,000 events and 
 FRAME_DEPTH_MAX: Final = 64  # nesting of a value; Python's own recursion stays far away
 FRAME_ITEMS_MAX: Final = 100_000  # items of one list or dict: a decoder reserves memory by the length that a header claims
 PROGRAM_STEPS_MAX: Final = (
-    200_000  # instructions that one program runs, those inside maps counted for each element
+    1_000_000  # instructions of one program, those inside maps for each element: about a second
 )
 ERROR_TEXT_MAX: Final = 2_000  # characters of an error's sentence that travel
 MAP_ITEMS_MAX: Final = 10_000  # elements that one `.map` runs over
@@ -108,7 +108,7 @@ ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go 
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
 
 # Message ids received (dedupe)
-IDS_TAIL_MAX: Final = 65_536  # ids that a tenant keeps in memory before a sorted file: about 7 MB
+IDS_TAIL_MAX: Final = 32_768  # ids in memory before they become a file: 4 MB, and a pause of 60 ms
 ID_RUNS_PER_LEVEL: Final = 4  # files of one size and day that are merged into one of the next size
 
 # Queries

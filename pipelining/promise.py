@@ -15,13 +15,20 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Generator
-from functools import partial
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from raydo.pipelining.codec import Ref, pack_arguments
-from raydo.pipelining.errors import PromiseMisused
-from raydo.pipelining.state import QUEUED, NeverAwaited, Pending, Queued, Settled, await_settled
+from raydo.pipelining.errors import PromiseMisused, RaydoError
+from raydo.pipelining.state import (
+    QUEUED,
+    Done,
+    NeverAwaited,
+    Pending,
+    Queued,
+    Settled,
+    await_settled,
+)
 from raydo.pipelining.traps import Traps
 
 if TYPE_CHECKING:
@@ -50,15 +57,23 @@ class Promise(Traps, Generic[R]):
     def __await__(self) -> Generator[Any, None, R]:
         state = self._state
         if type(state) is not Settled:
-            value: R = yield from await_settled(partial(self._site.carrier().pull, self))
+            value: R = yield from await_settled(self._pull)
         else:
             value = state.result()
         return value
 
+    def _pull(self, done: Done) -> None:
+        """Find the value and hand it to `done`."""
+        try:
+            self._site.carrier().pull(self, done)
+        except RaydoError:
+            excuse(self)  # it was awaited; why it could not be sent is said by the error
+            raise
+
     def __getattr__(self, name: str) -> Promise[Any]:
         if name.startswith("_"):
             raise AttributeError(f"A promise has no {name!r}.")
-        return GetPromise(self, name)
+        return GetPromise(self._site, self, name)
 
     @overload
     def __getitem__(self: Promise[list[T]], key: int, /) -> Promise[T]: ...
@@ -71,7 +86,7 @@ class Promise(Traps, Generic[R]):
             raise PromiseMisused(
                 f"A promise is stepped into by a key or an index, not {key!r:.80}."
             )
-        return GetPromise(self, key)
+        return GetPromise(self._site, self, key)
 
     def __call__(self, /, *_: Any, **__: Any) -> Promise[Any]:
         raise PromiseMisused(f"{self!r} is not a method; call one of its methods by name.")
@@ -109,20 +124,14 @@ class GetPromise(Promise[R]):
 
     __slots__ = ("_key",)
 
-    def __init__(
-        self, parent: Promise[Any] | None, key: str | int, site: Site | None = None
-    ) -> None:
-        if parent is not None:
-            super().__init__(parent._site, parent, parent._scope)
-        else:
-            assert site is not None
-            super().__init__(site, None)
+    def __init__(self, site: Site, parent: Promise[Any] | None, key: str | int) -> None:
+        super().__init__(site, parent, None if parent is None else parent._scope)
         self._key = key
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Promise[Any]:
         if not isinstance(self._key, str):
             return super().__call__()
-        return lazy_call(self._site, self._parent, self._key, args, kwargs, depth=2)
+        return lazy_call(self._site, self._parent, self._key, args, kwargs)
 
 
 class CallPromise(Promise[R]):
@@ -214,12 +223,10 @@ def lazy_call(
     name: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    *,
-    depth: int = 2,
 ) -> Promise[Any]:
-    """Make a `@call`'s promise, remembering the line `depth` frames up for its warning."""
+    """Make a `@call`'s promise; for its warning it remembers the line that called our caller."""
     promise: LazyCall[Any] = LazyCall(site, parent, name, args, kwargs)
-    caller = sys._getframe(depth)
+    caller = sys._getframe(2)
     promise._line = (caller.f_code.co_filename, caller.f_lineno)
     return promise
 
@@ -251,20 +258,43 @@ def _scope(parent: Promise[Any] | None, others: list[Promise[Any]]) -> Recording
     return scope
 
 
+def reach(promise: Promise[Any]) -> Iterator[Promise[Any]]:
+    """Walk everything unsettled that a promise's frame would have to hold."""
+    branches: list[Promise[Any] | None] = [promise]
+    seen: set[int] = set()
+    while branches:
+        node = branches.pop()
+        while node is not None and type(node._state) is not Settled and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            if isinstance(node, CallPromise):
+                branches.extend(node._refs)
+            elif isinstance(node, MapPromise):
+                branches.extend(node._captures)
+            node = node._parent
+
+
+def excuse(promise: Promise[Any]) -> None:
+    """Warn no more about what a promise needs: it has been awaited."""
+    for node in reach(promise):
+        if isinstance(node, LazyCall):
+            node._line = None
+
+
 def _path(promise: Promise[Any]) -> str:
     """Spell a promise as the expression that made it, arguments left out."""
     steps: list[str] = []
+    start = str(promise._site.noun)
     node: Promise[Any] | None = promise
     while node is not None:
-        match node:
-            case CallPromise():
-                steps.append(f".{node._name}(…)")
-            case GetPromise():
-                key = node._key
-                steps.append(f"[{key!r}]" if isinstance(key, int) else f".{key}")
-            case MapPromise() | ThenPromise():
-                steps.append(".map(…)" if isinstance(node, MapPromise) else ".then(…)")
-            case ElementPromise():
-                return "element" + "".join(reversed(steps))
+        if isinstance(node, CallPromise):
+            steps.append(f".{node._name}(…)")
+        elif isinstance(node, GetPromise):
+            key = node._key
+            steps.append(f"[{key!r}]" if isinstance(key, int) else f".{key}")
+        elif isinstance(node, ElementPromise):
+            start = "element"
+        else:
+            steps.append(".map(…)" if isinstance(node, MapPromise) else ".then(…)")
         node = node._parent
-    return f"{promise._site.noun}" + "".join(reversed(steps))
+    return start + "".join(reversed(steps))

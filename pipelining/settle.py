@@ -73,8 +73,10 @@ def report_lost(noun: Noun, outbox: Outbox, names: list[str], error: Exception) 
 
 
 def refuse(noun: Noun, outbox: Outbox, promise: Promise[Any], error: Exception) -> Told:
-    """Settle a promise that was not sent; give whom to tell."""
+    """Settle a promise that is not to be sent any more; give whom to tell."""
     pending = promise._state
+    if type(pending) is Settled:
+        return []
     promise._state = state = Settled(error=error)
     if isinstance(promise, CastPromise):
         outbox.report_unless_seen(state, f"{noun}.{promise._name}")

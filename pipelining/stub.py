@@ -70,7 +70,7 @@ class LooseStub(StubObject):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no {name!r}.")
-        return GetPromise(self._base, name, self._site)
+        return GetPromise(self._site, self._base, name)
 
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _stub_class(cls: type) -> type[StubObject]:
 
 def _sub_object(name: str, part: type | None) -> Callable[[StubObject], Any]:
     def get(stub: StubObject) -> Any:
-        path: Promise[Any] = GetPromise(stub._base, name, stub._site)
+        path: Promise[Any] = GetPromise(stub._site, stub._base, name)
         return path if part is None else _stub_class(part)(stub._site, path)
 
     return get

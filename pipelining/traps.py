@@ -43,21 +43,19 @@ class Traps:
 
     __hash__ = object.__hash__
 
-    if TYPE_CHECKING:
-        __iter__: None
-        __contains__: None
-    else:
+    if not TYPE_CHECKING:  # type checkers refuse most of these by themselves
         __iter__ = _refuse("iterated over")
         __contains__ = _refuse("searched with `in`")
-
-    __bool__ = _refuse("used as a truth value")
-    __len__ = _refuse("measured with len()")
-    __reversed__ = _refuse("reversed")
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse("compared")
-    __int__ = __float__ = __index__ = __complex__ = __round__ = _refuse("turned into a number")
-    __neg__ = __pos__ = __abs__ = __invert__ = _refuse("used in arithmetic")
-    __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = _refuse("used in arithmetic")
-    __mod__ = __pow__ = __and__ = __or__ = __xor__ = _refuse("used in arithmetic")
-    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = _refuse("used in arithmetic")
-    __rmod__ = __rpow__ = __rand__ = __ror__ = __rxor__ = _refuse("used in arithmetic")
-    __reduce_ex__ = _refuse("copied or pickled")
+        __bool__ = _refuse("used as a truth value")
+        __len__ = _refuse("measured with len()")
+        __reversed__ = _refuse("reversed")
+        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse("compared")
+        __int__ = __float__ = __index__ = __complex__ = __round__ = _refuse("turned into a number")
+        __neg__ = __pos__ = __abs__ = __invert__ = _refuse("used in arithmetic")
+        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = _refuse("used in arithmetic")
+        __mod__ = __pow__ = __and__ = __or__ = __xor__ = _refuse("used in arithmetic")
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = _refuse(
+            "used in arithmetic"
+        )
+        __rmod__ = __rpow__ = __rand__ = __ror__ = __rxor__ = _refuse("used in arithmetic")
+        __reduce_ex__ = _refuse("copied or pickled")

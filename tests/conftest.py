@@ -30,8 +30,8 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.noun import Noun
 
 if TYPE_CHECKING:
+    from raydo.actors.settings import Settings
     from raydo.gateway.backend import Backend
-    from raydo.pipelining.connection import Connection
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -138,11 +138,7 @@ async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
     from raydo.gateway.backend import Backend
 
     settings = Settings(data=tmp_path / "data")
-
-    async def serve() -> Connection:
-        return (await serve_runtime(settings, embedded=True))[0]
-
-    backend = Backend(serve, settings.data)
+    backend = Backend(lambda: serve_runtime(settings, embedded=True), settings.data)
     await backend.open()
     yield backend
     await backend.close()
@@ -156,3 +152,16 @@ async def gateway(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_app(backend), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def ray_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Start Ray once, for a folder that all tests marked `ray` share; each has its own tenants."""
+    from raydo.actors import service
+    from raydo.actors.keeper import ray_keeper
+    from raydo.actors.settings import Settings
+
+    settings = Settings(data=tmp_path_factory.mktemp("ray") / "data")
+    entered = ray_keeper.submit(lambda: service.enter(settings)).result()
+    yield settings
+    ray_keeper.submit(lambda: service.leave(entered)).result()

@@ -407,6 +407,18 @@ def test_counters_are_exact_after_a_restart(live: Any) -> None:
         assert ledger.call("total", "x") == 5
 
 
+def test_expired_counters_leave_the_disk_too(live: Any) -> None:
+    from raydo.actors.analytics import Analytics
+
+    acme = live(Analytics)
+    acme.call("track", "A", userId="u1")
+    acme.clock.advance(hours=1)
+    acme.crash()
+    acme.call("track", "A", userId="u2")
+    keys = {key for (key,) in on_disk(acme.data, "SELECT key FROM _raydo_counters")}
+    assert keys == {"event:A", "active:u2"}
+
+
 def test_a_full_disk_is_told_and_nothing_of_the_turn_stays(live: Any) -> None:
     ledger = live(Ledger)
     ledger.call("note", "a")

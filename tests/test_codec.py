@@ -42,6 +42,7 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
+@settings(deadline=None)
 @given(values)
 def test_plain_data_comes_back_as_it_was(value: Any) -> None:
     assert unpack(pack(value)) == value
@@ -204,7 +205,7 @@ def raise_if_decoded(data: bytes) -> None:
     raise AssertionError(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_a_value_or_an_error_of_ours(data: bytes) -> None:
     with contextlib.suppress(RaydoError):

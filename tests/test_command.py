@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,15 +165,12 @@ class Server:
         )
 
     def wait_until_ready(self) -> None:
-        for _ in range(100):
+        while self.process.poll() is None:
             try:
-                wait_until_ready(self.url)
+                return wait_until_ready(self.url)
             except ConnectionLost:
-                self.process.poll()
-                assert self.process.returncode is None
-                _pause()
-            else:
-                return
+                time.sleep(0.1)  # another process is starting; there is no clock of ours in it
+        raise AssertionError(self.process.communicate()[1])
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         self.process.send_signal(number)
@@ -187,18 +185,13 @@ def _free_port() -> int:
         return port
 
 
-def _pause() -> None:
-    import time
-
-    time.sleep(0.1)  # another process is starting; there is no clock of ours in it
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     running = Server(tmp_path / "data")
-    running.wait_until_ready()
-    yield running
-    if running.process.poll() is None:
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
         running.process.kill()
         running.process.communicate()
 

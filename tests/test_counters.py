@@ -234,6 +234,15 @@ def test_count_tells_who_was_active_within_any_length_of_time(counters: Counters
     assert counters.count("active:*", within_s=1) == 0
 
 
+def test_count_knows_a_ttl_that_grew(counters: Counters) -> None:
+    counters.incr("active:alice", ttl=1)
+    counters.incr("active:alice", ttl=100)
+    counters.now_ms += 50_000
+
+    assert counters.count("active:*", within_s=10) == 0
+    assert counters.count("active:*", within_s=50.001) == 1
+
+
 def test_count_takes_any_prefix_or_a_whole_key(counters: Counters) -> None:
     for key in ("a:1", "a:2", "a:b:1", "ab:1", "plain", "apple"):
         counters.incr(key, ttl=60)
@@ -487,6 +496,27 @@ def test_a_key_that_expired_and_came_again_is_kept(counters: Counters) -> None:
     [(key, row)] = counters.dirty_rows()
 
     assert (key, row is not None) == ("active:alice", True)
+
+
+def test_a_row_that_expired_is_deleted_though_its_return_was_undone(counters: Counters) -> None:
+    counters.incr("active:alice", ttl=60)
+    counters.dirty_rows()
+    counters.now_ms += 60_000
+
+    mark = counters.mark()
+    counters.incr("active:alice", ttl=60)
+    counters.rollback(mark)
+
+    assert counters.dirty_rows() == [("active:alice", None)]
+
+
+def test_giving_out_rows_hides_no_expiry_of_the_same_second(counters: Counters) -> None:
+    counters.incr("active:alice", ttl=1)
+    counters.now_ms += 1_000
+
+    counters.dirty_rows()
+
+    assert counters.count("active:*") == 0
 
 
 def test_rows_that_expired_while_nobody_looked_are_not_loaded(counters: Counters) -> None:

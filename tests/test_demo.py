@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from raydo.gateway.demo import DAYS, DIP_DAYS, LAUNCH_DAY, SHOPS, Shop, events
@@ -14,6 +15,7 @@ def _shop(story: str) -> Shop:
     return next(shop for shop in SHOPS if shop.story == story)
 
 
+@cache
 def _events(shop: Shop, until: datetime = UNTIL) -> list[dict[str, Any]]:
     return [json.loads(raw) for raw in events(shop, until)]
 
@@ -34,7 +36,7 @@ def test_twenty_tenants_fit_the_promised_size() -> None:
 
 
 def test_a_day_gives_one_data_set_and_each_id_stands_once() -> None:
-    for shop in SHOPS[:4]:
+    for shop in (_shop("live"), SHOPS[2]):
         once, again = list(events(shop, UNTIL)), list(events(shop, UNTIL))
         assert once == again
         ids = [json.loads(raw)["messageId"] for raw in once]
@@ -42,7 +44,7 @@ def test_a_day_gives_one_data_set_and_each_id_stands_once() -> None:
 
 
 def test_events_stand_in_order_and_never_in_the_future() -> None:
-    for shop in SHOPS[:4]:
+    for shop in SHOPS:
         times = [event["timestamp"] for event in _events(shop)]
         assert times == sorted(times)
         assert datetime.fromisoformat(times[-1]) <= UNTIL

@@ -66,6 +66,7 @@ def programs(draw: st.DrawFn) -> Program:
     return Program(made, tuple(draw(st.lists(st.integers(0, len(made) - 1), max_size=4))))
 
 
+@settings(deadline=None)
 @given(programs())
 def test_a_program_comes_back_as_it_was(program: Program) -> None:
     again = Program.decode(program.encode())
@@ -176,7 +177,7 @@ def test_deep_arguments_are_refused() -> None:
             Program.decode(msgpack.packb([[op], []]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(programs(), st.data())
 def test_a_damaged_program_is_a_program_or_an_error_of_ours(program: Program, data: Any) -> None:
     damaged = bytearray(program.encode())
@@ -187,7 +188,7 @@ def test_a_damaged_program_is_a_program_or_an_error_of_ours(program: Program, da
             decode(bytes(damaged))
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(
     st.recursive(
         st.none()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydo.actors.disk import OsDisk
-from raydo.actors.idrun import BLOCK_KEYS, Run, Words, merged, write_run
+from raydo.actors.idrun import BLOCK_KEYS, Run, merged, probes, write_run
 from raydo.pipelining.errors import DataUnreadable
 
 DISK = OsDisk()
@@ -31,7 +31,7 @@ def test_a_file_knows_exactly_its_keys(tmp_path: Path, count: int) -> None:
     run = written(tmp_path, keys)
 
     assert (run.day, run.count) == (7, count)
-    assert run.known(Words([*others, *keys])) == set(keys)
+    assert run.known(probes([*others, *keys])) == set(keys)
     assert run.keys(0, count) == keys
 
 
@@ -41,7 +41,7 @@ def test_few_foreign_keys_pass_the_filter(tmp_path: Path) -> None:
     original = run._block
     run._block = lambda block: looked_at.append(block) or original(block)  # type: ignore[method-assign, func-returns-value]
 
-    assert run.known(Words(made_up(5_000, seed=1))) == set()
+    assert run.known(probes(made_up(5_000, seed=1))) == set()
     assert len(looked_at) < 5_000 / 20
 
 
@@ -58,7 +58,7 @@ def test_keys_that_differ_only_behind_the_index_are_told_apart(
     present = keys[::2]
     run = written(tmp_path_factory.mktemp("run"), present)
 
-    assert run.known(Words(keys)) == set(present)
+    assert run.known(probes(keys)) == set(present)
 
 
 def test_a_position_is_the_number_of_smaller_keys(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_look_at_a_damaged_block_raises_instead_of_answering(tmp_path: Path) -
     path.write_bytes(whole)
     run = Run(DISK, path)
 
-    assert run.known(Words(keys[:BLOCK_KEYS])) == set(keys[:BLOCK_KEYS])
+    assert run.known(probes(keys[:BLOCK_KEYS])) == set(keys[:BLOCK_KEYS])
     with pytest.raises(DataUnreadable):
-        run.known(Words(keys[BLOCK_KEYS : 2 * BLOCK_KEYS]))
+        run.known(probes(keys[BLOCK_KEYS : 2 * BLOCK_KEYS]))
 
 
 def test_what_a_crash_left_of_the_same_name_is_written_over(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ unsynced file operation on its own and take SQLite back to its last checkpoint.
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import sqlite3
@@ -215,6 +216,34 @@ def test_a_drain_that_is_rolled_back_leaves_its_ids_known_and_to_be_drained(tmp_
     opened.drain(keys(*range(8)))
     opened.ids.checkpointed()
     assert opened.files == ["00000002.ids"]
+    assert not any(Opened(tmp_path).ids.fresh(keys(*range(8)), DAY))
+
+
+class FullDisk(OsDisk):
+    full = True
+
+    def write(self, handle: int, data: bytes, offset: int) -> None:
+        if self.full:
+            super().write(handle, data[: len(data) // 2], offset)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(handle, data, offset)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_disk_loses_no_id_and_leaves_no_litter(tmp_path: Path) -> None:
+    disk = FullDisk()
+    opened = Opened(tmp_path, disk)
+    opened.ids.fresh(keys(*range(8)), DAY)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"):
+            opened.drain(keys(*range(8)))
+        opened.database.rollback()
+        opened.ids.rolled_back()
+    assert opened.files == []
+    assert not any(opened.ids.fresh(keys(*range(8)), DAY))
+
+    disk.full = False
+    opened.drain(keys(*range(8)))
     assert not any(Opened(tmp_path).ids.fresh(keys(*range(8)), DAY))
 
 

@@ -110,8 +110,9 @@ async def test_the_demo_goes_in_once_a_day(tmp_path: Path, monkeypatch: pytest.M
     again = await load_demo(target)
 
     assert first.total().rejected == again.total().rejected == 0
-    assert first.total().accepted == again.total().duplicates > 5_000
-    assert again.total().accepted <= 20  # what the live tenant did between the two
+    assert first.total().accepted > 5_000
+    assert again.total().accepted <= 20  # the live half hour went on between the two
+    assert 0 <= first.total().accepted - again.total().duplicates <= 20
     sql = "SELECT max(received_at) - max(timestamp) AS late FROM events"
     assert (await ask(target, "pulse", sql, None))["rows"] == [{"late": 0}]
 

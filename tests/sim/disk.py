@@ -56,7 +56,7 @@ class SimDisk:
         self.random = random
         self.room = room  # bytes that files may still grow by; None is endless
         self.steps: Counter[str] = Counter()
-        self.operations = 0
+        self.crashes: Counter[str] = Counter()  # at which steps
         self.syncs = 0
         self.crash_at: tuple[str, int] | None = None
         self.crash_after: int | None = None
@@ -78,6 +78,7 @@ class SimDisk:
         if self.crash_at is not None and self.crash_at[0] == label:
             self.crash_at = (label, self.crash_at[1] - 1)
             if self.crash_at[1] <= 0:
+                self.crashes[label] += 1
                 self._die()
 
     def names(self, folder: Path) -> list[str]:
@@ -205,7 +206,10 @@ class SimDisk:
         return bytes(self._files[self._now[path]].cache)
 
     def overwrite(self, path: Path, data: bytes) -> None:
-        """Change a file behind everybody's back, cache and disk alike."""
+        """Make or change a file behind everybody's back, cache and disk alike."""
+        if path not in self._now:
+            self._now[path] = self._durable[path] = self._number()
+            self._files[self._now[path]] = _File()
         file = self._files[self._now[path]]
         file.cache[:] = file.disk[:] = data
         file.dirty.clear()
@@ -232,7 +236,6 @@ class SimDisk:
 
     def _enter(self, operation: str) -> None:
         self._alive()
-        self.operations += 1
         if self.crash_after is not None:
             self.crash_after -= 1
             if self.crash_after <= 0:

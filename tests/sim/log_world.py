@@ -25,6 +25,7 @@ NOUN = Noun("Analytics", "acme")
 STEPS = (
     "epoch.create.before_sync",
     "epoch.create.before_sync_folder",
+    "epoch.settle.before_sync",
     "epoch.take.before_sync",
     "epoch.take.after_sync",
     "writer.create.before_draft",
@@ -61,7 +62,8 @@ class OneProcess:
 
 
 class LogWorld:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, label: str) -> None:
+        self.label = label  # where it crashes by preference
         self.random = Random(seed)
         self.disk = SimDisk(Random(seed + 1))
         self.promised: list[tuple[int, bytes]] = []
@@ -69,8 +71,7 @@ class LogWorld:
         self.drained_seq = 0
         self.epoch = 0
         self.blind: set[int] = set()
-        self.crashes = 0
-        self.open()
+        self.restart()
 
     # Life and death
 
@@ -101,12 +102,14 @@ class LogWorld:
     def restart(self) -> None:
         """Crash, by the power or the process alone, as often as the recovery crashes too."""
         while True:
-            self.crashes += 1
             self.disk.failures.clear()
             self.disk.room = None
             self.random.choice((self.disk.kill, self.disk.power_loss))()
-            if self.random.random() < 0.3:
+            chance = self.random.random()
+            if chance < 0.15:
                 self.disk.crash_after = self.random.randrange(1, 25)
+            elif chance < 0.45:
+                self.disk.crash_at = (self.label, 1)
             try:
                 self.open()
             except Crashed:
@@ -207,7 +210,7 @@ class LogWorld:
         self.disk.failures.clear()
         self.disk.room = None
 
-    def run(self, operations: int, label: str) -> None:
+    def run(self, operations: int) -> None:
         """Do so many things; crash at the label, and now and then anywhere."""
         acts = (self.append, self.append, self.sync, self.sync, self.drain, self.check)
         rare = (
@@ -220,8 +223,8 @@ class LogWorld:
         )
         for _ in range(operations):
             act = self.random.choice(acts if self.random.random() < 0.9 else rare)
-            if self.random.random() < 0.06:
-                self.disk.crash_at = (label, 1)
+            if self.random.random() < 0.08:
+                self.disk.crash_at = (self.label, 1)
             elif self.random.random() < 0.03:
                 self.disk.crash_after = self.random.randrange(1, 30)
             try:

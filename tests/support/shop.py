@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from raydo.pipelining.method import Exposed, call, cast
@@ -75,6 +76,10 @@ class Shop(Bench):
     @call
     def broken(self) -> int:
         raise KeyError("shelf")
+
+    @call
+    def leave(self) -> None:
+        sys.exit(3)
 
     @call
     def unsendable(self) -> object:

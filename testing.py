@@ -14,12 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from raydo.actors.world import World as World
+
+
+def __getattr__(name: str) -> Any:
+    """Load `World` when a test names it, and not with every run of pytest."""
+    if name != "World":
+        raise AttributeError(f"raydo.testing has no {name!r}.")
     from raydo.actors.world import World
+
+    return World
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from benchmarks.table import report
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="which: http, chain (default: all)")
-    parser.add_argument("--quick", action="store_true", help="one short run each: to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short run each: to see that it works"
+    )
     chosen = parser.parse_args()
     runs, seconds = (1, 0.5) if chosen.quick else (5, 3.0)
     names = set(chosen.names or ["http", "chain"])

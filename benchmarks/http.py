@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.load import Load, drive, event, request
 from benchmarks.table import spread
 
 
+class Workload(NamedTuple):
+    name: str
+    pool: list[bytes]
+    connections: int
+    events: int  # that one request brings
+
+
 def measure(url: str, *, runs: int, seconds: float) -> list[dict[str, Any]]:
     """Return one row a workload, each the median of `runs` runs of `seconds`."""
-    r = random.Random(7)  # noqa: S311 (a seed, not a secret)
+    r = random.Random(7)
     tracks = [request("POST", "/track", "one", event(r)) for _ in range(4000)]
     spread_tracks = [request("POST", "/track", f"t{i % 100}", event(r)) for i in range(4000)]
     batches = [
         request("POST", "/track/batch", f"b{i % 16}", [event(r) for _ in range(1000)])
         for i in range(64)
     ]
-    workloads: list[tuple[str, list[bytes], int, int]] = [
-        ("POST /track, 1 tenant, 1 connection", tracks, 1, 1),
-        ("POST /track, 1 tenant, 64 connections", tracks, 64, 1),
-        ("POST /track, 100 tenants, 64 connections", spread_tracks, 64, 1),
-        ("POST /track/batch of 1,000, 16 tenants, 16 connections", batches, 16, 1000),
-        ("GET /stats, 1 connection", [request("GET", "/stats", "one")], 1, 0),
-        ("GET /stats, 8 connections", [request("GET", "/stats", "one")], 8, 0),
-        ("GET /dau, 1 connection", [request("GET", "/dau", "one")], 1, 0),
+    workloads = [
+        Workload("POST /track, 1 tenant, 1 connection", tracks, 1, 1),
+        Workload("POST /track, 1 tenant, 64 connections", tracks, 64, 1),
+        Workload("POST /track, 100 tenants, 64 connections", spread_tracks, 64, 1),
+        Workload("POST /track/batch of 1,000, 16 tenants, 16 connections", batches, 16, 1000),
+        Workload("GET /stats, 1 connection", [request("GET", "/stats", "one")], 1, 0),
+        Workload("GET /stats, 8 connections", [request("GET", "/stats", "one")], 8, 0),
+        Workload("GET /dau, 1 connection", [request("GET", "/dau", "one")], 1, 0),
     ]
-    return [_row(url, runs, seconds, *workload) for workload in workloads]
+    return [_row(url, runs, seconds, workload) for workload in workloads]
 
 
-def _row(
-    url: str, runs: int, seconds: float, name: str, pool: list[bytes], connections: int, events: int
-) -> dict[str, Any]:
+def _row(url: str, runs: int, seconds: float, workload: Workload) -> dict[str, Any]:
+    name, pool, connections, events = workload
     drive(url, pool, connections=connections, seconds=min(1.0, seconds))  # warm, not counted
     loads = [drive(url, pool, connections=connections, seconds=seconds) for _ in range(runs)]
     return {

@@ -93,7 +93,7 @@ class _Connection(asyncio.Protocol):
         self.run.done(time.perf_counter() - self.sent_s, ok=head.startswith(b"http/1.1 200"))
         self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's name
         self.run.closed()
 
 

@@ -15,7 +15,9 @@ class RateLimiter(DurableObject):
     """Let `limit` requests per `window_s` seconds pass for each action of one customer."""
 
     def on_start(self) -> None:
-        self.sql("CREATE TABLE IF NOT EXISTS limits (action TEXT PRIMARY KEY, allowed INTEGER NOT NULL)")
+        self.sql(
+            "CREATE TABLE IF NOT EXISTS limits (action TEXT PRIMARY KEY, allowed INTEGER NOT NULL)"
+        )
 
     @call
     def set_limit(self, action: str, allowed: int) -> None:

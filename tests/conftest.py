@@ -44,6 +44,13 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
     return loops
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share one Ray in one process, so that it starts once."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 class Live:
     """One live object on disk, called by envelopes as a host would, one program a call."""
 

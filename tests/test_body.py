@@ -16,6 +16,11 @@ from raydo.pipelining.limits import (
     GZIP_MEMBERS_MAX,
 )
 
+
+def _short(value: object) -> str:
+    return str(value)[:30]
+
+
 ONE = b'{"event":"a"}'
 TWO = [b'{"event":"a"}', b'{"event":"b", "x":[1, 2]}']
 
@@ -72,6 +77,7 @@ def test_the_time_of_sending_is_found_beside_the_batch_and_in_the_event(
         (b'{"event":"\xff"}', "UTF-8"),
         (b'{"event":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "deep"),
     ],
+    ids=_short,
 )
 def test_what_is_no_event_is_refused_with_a_sentence_that_says_why(body: bytes, part: str) -> None:
     with pytest.raises(InvalidArgument, match=part):
@@ -89,6 +95,7 @@ def test_what_is_no_event_is_refused_with_a_sentence_that_says_why(body: bytes, 
         (b'{"batch":{}}', "shape"),
         (b"[" * 100_000 + b"]" * 100_000, "deep"),
     ],
+    ids=_short,
 )
 def test_what_is_no_batch_is_refused_with_a_sentence_that_says_why(body: bytes, part: str) -> None:
     with pytest.raises(InvalidArgument, match=part):
@@ -120,12 +127,15 @@ def _bare_deflate(data: bytes) -> bytes:
         (_bare_deflate(ONE), b"deflate"),
         (gzip.compress(zlib.compress(ONE)), b"deflate, gzip"),
     ],
+    ids="none identity gzip upper sniffed members deflate bare-deflate both".split(),
 )
 def test_every_usual_encoding_is_undone(body: bytes, encoding: bytes | None) -> None:
     assert decompress(body, encoding) == ONE
 
 
-@pytest.mark.parametrize("body", [gzip.compress(ONE)[:-9], b"no gzip", b""])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(ONE)[:-9], b"no gzip", b""], ids=["cut", "none", "empty"]
+)
 def test_damaged_compression_is_refused_and_never_read_in_part(body: bytes) -> None:
     with pytest.raises(InvalidArgument, match="gzip"):
         decompress(body, b"gzip")

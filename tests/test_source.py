@@ -117,6 +117,7 @@ def test_a_row_of_another_width_is_reported_and_not_guessed(tmp_path: Path) -> N
         (gzip.compress(CSV.encode())[:-12], "damaged gzip"),
         (b'{"event":"' + b"x" * 2_000_000 + b'"}', "Line 1"),
     ],
+    ids=["empty", "array", "quote", "encoding", "cut", "long"],
 )
 def test_what_is_no_file_of_events_is_refused(tmp_path: Path, content: bytes, part: str) -> None:
     with pytest.raises(InvalidArgument, match=part):

@@ -52,6 +52,7 @@ async def test_an_event_keeps_the_id_it_came_with_and_counts_once(
         (b"", 400, "invalid_argument"),
         (b'[{"event":"a"}]', 400, "invalid_argument"),
     ],
+    ids=["nothing", "number", "time", "sent", "long", "form", "empty", "array"],
 )
 async def test_a_bad_event_is_the_replys_error(
     gateway: httpx.AsyncClient, body: bytes, status: int, code: str

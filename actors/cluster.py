@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.pipelining.errors import ConnectionLost, NotConnected
-from raydo.pipelining.limits import OBJECT_STORE_BYTES, REACH_S_MAX
+from raydo.pipelining.limits import OBJECT_STORE_BYTES, REACH_S_MAX, START_ATTEMPTS_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,21 +87,24 @@ def start(token: Path, *, dashboard: bool = False) -> Cluster:
     Raises:
         ConnectionLost: it did not start, and says why.
     """
-    ray = _import_ray({**_HEAD, **_secret(token)})
-    with _environment({**_HEAD, **_secret(token)}):
+    variables = {**_HEAD, **_secret(token)}
+    ray = _import_ray(variables)
+    with _environment(variables):
         _read_environment_again()
-        try:
-            context = ray.init(
-                address="local",
-                include_dashboard=dashboard,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **_options(),
-            )
-        except Exception as error:
-            _end_half_started(error)
-            raise ConnectionLost(
-                f"Ray did not start; is this machine very busy? {error}", retry_after_s=1
-            ) from error
+        for attempt in range(1, START_ATTEMPTS_MAX + 1):
+            try:
+                context = ray.init(
+                    address="local",
+                    include_dashboard=dashboard,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **_options(),
+                )
+            except Exception as error:
+                _end_half_started(error)
+                if attempt == START_ATTEMPTS_MAX:
+                    raise ConnectionLost(f"Ray did not start: {error}") from error
+            else:
+                break
     return _entered(context, ours=True)
 
 

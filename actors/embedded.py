@@ -32,7 +32,7 @@ class Embedded:
         """See `Runtime.open`."""
         await asyncio.to_thread(catalog.load, self._settings.objects)
         data = self._settings.data
-        self._claim = await asyncio.to_thread(Claim.alone, data, "embedded")
+        self._claim = Claim.alone(data, "embedded")  # at once or not at all: it never waits
         self._residents = Residents(data, clock=self._clock, settings=self._settings)
         return self
 

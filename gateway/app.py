@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
+from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
 from raydo.gateway.probes import probes
@@ -43,7 +44,12 @@ class Gateway(FastAPI):
     def __init__(self, backend: Backend, hot: dict[tuple[str, str], Endpoint]) -> None:
         routes = [Route(path, hot[method, path], methods=[method]) for method, path in hot]
         super().__init__(
-            title="raydo", version=version("raydo"), description=_ABOUT, routes=[*routes]
+            title="raydo",
+            version=version("raydo"),
+            description=_ABOUT,
+            routes=[*routes],
+            docs_url=None,  # FastAPI's own page loads its parts from the internet
+            redoc_url=None,
         )
         self._hot = hot
         self._door = Door(self._inside, backend)
@@ -63,6 +69,7 @@ def create_app(backend: Backend, *, domain: str | None = None) -> Gateway:
     """Make the application around a runtime that may still be starting."""
     app = Gateway(backend, _hot_routes(backend, domain))
     app.include_router(probes(backend))
+    serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

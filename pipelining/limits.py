@@ -136,6 +136,9 @@ PLACE_S_MAX: Final = 60.0  # from asking for a host to its socket; 20 at once st
 JOIN_S_MAX: Final = 90.0  # how long a second process waits for the first one's Ray to be there
 JOIN_POLL_S: Final = 0.2  # how often it looks
 REACH_S_MAX: Final = 2.0  # to connect to Ray's port, before it counts as gone
+START_ATTEMPTS_MAX: Final = (
+    2  # Ray gives up after 30 s; on a busy machine the second one gets there
+)
 OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024  # frames don't use Ray's store; its default is 30%
 
 # The pipeline's log

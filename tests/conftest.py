@@ -44,6 +44,7 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
     return loops
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share one Ray in one process, so that it starts once."""
     for item in items:

@@ -448,12 +448,12 @@ def test_an_object_that_loses_the_transaction_breaks_its_activation(live: Any) -
     assert ledger.call("total", "notes") == 1
 
 
-def test_an_object_that_asks_to_exit_breaks_only_itself(live: Any) -> None:
+def test_an_object_that_asks_to_exit_fails_that_call_and_ends_nothing(live: Any) -> None:
     ledger = live(Ledger)
     ledger.call("note", "a")
-    with pytest.raises(SystemExit):
+    with pytest.raises(ObjectFailed, match="SystemExit"):
         ledger.call("exit")
-    assert ledger.activation.broken
+    assert ledger.call("entries") == ["a"]
 
 
 def test_a_database_of_a_later_version_is_left_alone(live: Any) -> None:

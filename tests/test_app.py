@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,13 @@ async def test_closing_what_never_started_is_harmless(starting: Backend) -> None
     await starting.close()
     with pytest.raises(RaydoError):
         starting.check()
+
+
+async def test_the_docs_load_nothing_from_another_address(gateway: httpx.AsyncClient) -> None:
+    page = (await gateway.get("/docs")).text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+
+    assert loaded
+    for path in loaded:
+        assert path.startswith("/")
+        assert (await gateway.get(path)).status_code == 200

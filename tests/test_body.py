@@ -127,7 +127,7 @@ def _bare_deflate(data: bytes) -> bytes:
         (_bare_deflate(ONE), b"deflate"),
         (gzip.compress(zlib.compress(ONE)), b"deflate, gzip"),
     ],
-    ids="none identity gzip upper sniffed members deflate bare-deflate both".split(),
+    ids=["none", "same", "gzip", "upper", "sniffed", "members", "deflate", "bare", "both"],
 )
 def test_every_usual_encoding_is_undone(body: bytes, encoding: bytes | None) -> None:
     assert decompress(body, encoding) == ONE

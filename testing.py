@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from raydo.actors.world import World as World
+    from raydo.actors.world import World
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 import secrets
+import weakref
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -46,6 +47,7 @@ class Claim:
     def __init__(self, data: Path, descriptor: int) -> None:
         self.data = data
         self._descriptor = descriptor
+        _held.add(self)
 
     @classmethod
     def alone(cls, data: Path, mode: Mode) -> Claim:
@@ -100,6 +102,18 @@ class Claim:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+_held: Final[weakref.WeakSet[Claim]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Close what the child inherited: the folder stays its parent's, and free after the parent."""
+    for claim in list(_held):
+        claim.release()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def server_of(data: Path) -> Server | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from raydo.actors.wire import Line
+from raydo.actors.line import Line
 from raydo.pipelining.codec import pack
 from raydo.pipelining.errors import NotConnected
 

@@ -18,7 +18,6 @@ The rules (DESIGN section 7):
 
 from __future__ import annotations
 
-import re
 from codecs import utf_8_decode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -28,10 +27,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from raydo.actors.event_checks import (
+    check_depth,
+    check_name,
+    check_text,
+    invalid,
+    refuse_non_finite,
+    refused,
+)
 from raydo.pipelining.errors import CallerError, InvalidEvent, TooLarge
 from raydo.pipelining.limits import (
     EVENT_BYTES_MAX,
-    EVENT_DEPTH_MAX,
     EVENT_ID_BYTES_MAX,
     EVENT_NAME_BYTES_MAX,
     FUTURE_S_MAX,
@@ -101,8 +107,6 @@ _wire = msgspec.json.Decoder(_Wire).decode
 _properties = msgspec.json.Decoder(_Properties).decode
 _context = msgspec.json.Decoder(_Context).decode
 _NO_PROPERTIES: Final = _Properties()
-_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # whole strings, to step over brackets
-_STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 _new: Final = tuple.__new__  # half the time of calling a named tuple
 
 
@@ -153,7 +157,7 @@ def _parse(
         received_ms = _receipt(wire, received_ms)
     name, properties, inner, context, flags = wire.event, "{}", _NO_PROPERTIES, None, 0
     if not name or len(name) > _SHORT or "\0" in name or name.isspace():
-        _check_name(name)
+        check_name(name)
     if wire.properties not in _NOTHING:
         properties, inner = _object(wire.properties, "$.properties", _properties)
         if inner.is_bot is not None and inner.is_bot in _BOT_MARKS:
@@ -193,7 +197,7 @@ def _read(raw: bytes) -> _Wire:
     try:
         return _wire(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(error, "$") from None
+        raise invalid(error, "$") from None
 
 
 def _receipt(wire: _Wire, now_ms: int) -> int:
@@ -201,7 +205,7 @@ def _receipt(wire: _Wire, now_ms: int) -> int:
     if stated is None or stated == "":
         return now_ms
     if isinstance(stated, bool) or not isinstance(stated, str | int | float):
-        raise _refused("$.receivedAt", "a time is text or a number")
+        raise refused("$.receivedAt", "a time is text or a number")
     return min(parse_time(stated, "$.receivedAt"), now_ms)  # nothing is received in the future
 
 
@@ -214,11 +218,11 @@ def parse_time(value: str | float, path: str = "$.timestamp") -> int:
     if isinstance(value, str):
         milliseconds = _iso_ms(value, path)
     elif isinstance(value, float) and not isfinite(value):
-        raise _refused(path, "a time must be finite")
+        raise refused(path, "a time must be finite")
     else:
         milliseconds = int(value)
     if milliseconds < 0:
-        raise _refused(path, f"times start in 1970; this is {value!r}")
+        raise refused(path, f"times start in 1970; this is {value!r}")
     return milliseconds
 
 
@@ -237,22 +241,10 @@ def _encode(item: object) -> bytes:
     try:
         raw = msgspec.json.encode(item if type(item) is dict else dict(item))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _invalid(error, "$") from None
+        raise invalid(error, "$") from None
     if b"null" in raw:  # which is also how NaN and Infinity are encoded
-        _refuse_non_finite(item)
+        refuse_non_finite(item)
     return raw
-
-
-def _refuse_non_finite(item: Mapping[str, Any]) -> None:
-    waiting: list[tuple[str, Any]] = [("$", item)]
-    while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, float) and not isfinite(value):
-            raise _refused(path, f"{value} is no number of JSON")
-        if isinstance(value, Mapping):
-            waiting += [(f"{path}.{key}", inner) for key, inner in value.items()]
-        elif isinstance(value, list | tuple):
-            waiting += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
 
 
 def _object(raw: msgspec.Raw, path: str, decode: Callable[[msgspec.Raw], T]) -> tuple[str, T]:
@@ -261,20 +253,10 @@ def _object(raw: msgspec.Raw, path: str, decode: Callable[[msgspec.Raw], T]) -> 
         # Decoding checks the encoding too: SQLite would store what it can't read back.
         text = utf_8_decode(raw, "strict", True)[0]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid(error, path) from None
+        raise invalid(error, path) from None
     if "{" in text[1:] or "[" in text:
-        _check_depth(text, path)
+        check_depth(text, path)
     return text, found
-
-
-def _check_depth(text: str, path: str) -> None:
-    if text.count("{") + text.count("[") <= EVENT_DEPTH_MAX:
-        return
-    depth = 0
-    for mark in _MARKS.findall(text):
-        depth += _STEP.get(mark, 0)
-        if depth > EVENT_DEPTH_MAX:
-            raise _refused(path, f"nested deeper than {EVENT_DEPTH_MAX} levels")
 
 
 def _timestamp(
@@ -286,7 +268,7 @@ def _timestamp(
     if sent_at_ms is not None:
         moment_ms += received_ms - sent_at_ms
         if moment_ms < 0:
-            raise _refused("$.timestamp", "sentAt moves it to before 1970")
+            raise refused("$.timestamp", "sentAt moves it to before 1970")
     if moment_ms > received_ms + _FUTURE_MS:
         return received_ms, CLAMPED
     return moment_ms, 0
@@ -296,17 +278,11 @@ def _iso_ms(text: str, path: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise _refused(path, f"{text[:40]!r} is no time of ISO 8601") from None
+        raise refused(path, f"{text[:40]!r} is no time of ISO 8601") from None
     if moment.tzinfo is None:
-        raise _refused(path, f"{text[:40]!r} lacks its offset from UTC, such as +01:00 or Z")
+        raise refused(path, f"{text[:40]!r} lacks its offset from UTC, such as +01:00 or Z")
     since = moment - _EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
-
-
-def _check_name(name: str | None) -> None:
-    if not name or name.isspace():
-        raise _refused("$.event", "every event has a name")
-    _check(name, "$.event", EVENT_NAME_BYTES_MAX)
 
 
 def _first(top: Scalar, snake: Scalar, inner: Scalar, inner_snake: Scalar, name: str) -> str | None:
@@ -323,26 +299,5 @@ def _first(top: Scalar, snake: Scalar, inner: Scalar, inner_snake: Scalar, name:
     if type(value) is not str:
         value = str(int(value) if type(value) is float and value.is_integer() else value)
     if len(value) > _SHORT or "\0" in value:
-        _check(value, path + name, EVENT_ID_BYTES_MAX)
+        check_text(value, path + name, EVENT_ID_BYTES_MAX)
     return value
-
-
-def _check(text: str, path: str, bytes_max: int) -> None:
-    if len(text.encode()) > bytes_max:
-        raise _refused(path, f"longer than {bytes_max} bytes")
-    if "\0" in text:
-        raise _refused(path, "holds a NUL character")
-
-
-def _refused(path: str, reason: str) -> InvalidEvent:
-    return InvalidEvent(f"`{path}`: {reason}.", detail={"path": path})
-
-
-def _invalid(error: Exception, path: str) -> InvalidEvent:
-    """Turn a decoder's error into ours, with the path as seen from the whole event."""
-    if isinstance(error, RecursionError):
-        return _refused(path, f"nested deeper than {EVENT_DEPTH_MAX} levels")
-    reason, _, inner = str(error).partition(" - at `$")
-    if not isinstance(error, msgspec.ValidationError):
-        reason = f"this is no JSON ({reason[:1].lower()}{reason[1:]})"
-    return _refused(path + inner.rstrip("`"), reason)

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -22,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
+from raydo.actors.listener import Listener
 from raydo.actors.residents import Residents
-from raydo.actors.wire import Server
 from raydo.pipelining.codec import unpack
-from raydo.pipelining.errors import ConnectionLost, Forbidden
+from raydo.pipelining.errors import ConnectionLost, Forbidden, InvalidArgument
 from raydo.pipelining.noun import Noun
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Host:
         self._opening: asyncio.Task[Path] | None = None
         self._claim: Claim | None = None
         self._residents: Residents | None = None
-        self._server: Server | None = None
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
         return str(self._noun)  # Ray's logs and dashboard call the actor by this
@@ -72,8 +73,8 @@ class Host:
 
     async def close(self) -> None:
         """Take no more frames, finish those under way, and close every object."""
-        if self._server is not None:
-            await self._server.close()
+        if self._listener is not None:
+            await self._listener.close()
         if self._residents is not None:
             await self._residents.close()
         if self._claim is not None:
@@ -87,8 +88,8 @@ class Host:
         self._claim = Claim.shared(data)
         self._residents = Residents(data, clock=SystemClock(), settings=self._settings)
         path = socket_folder(data) / f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._server = Server(path, self._deliver)
-        await self._server.open()
+        self._listener = Listener(path, self._deliver)
+        await self._listener.open()
         _log.info("%s is served by process %d", self._noun, os.getpid())
         return path
 
@@ -101,15 +102,21 @@ class Host:
         return await self._residents.deliver(noun, envelope)
 
     def _entitle(self) -> None:
-        raylet: Any = import_module("ray._raylet")
-        raylet.setproctitle(f"raydo {self._noun}")
+        if (ray := sys.modules.get("ray")) and ray.is_initialized():
+            raylet: Any = import_module("ray._raylet")
+            raylet.setproctitle(f"raydo {self._noun}")
 
 
 def addressed(payload: bytes) -> tuple[Noun, bytes]:
-    """Read the payload of a request: whom the envelope is for, and the envelope."""
-    message: Any = unpack(payload)
-    cls, tenant, envelope = message
-    return Noun(cls, tenant), envelope
+    """Read the payload of a request: whom the envelope is for, and the envelope.
+
+    Raises:
+        InvalidArgument: it is no such payload.
+    """
+    match unpack(payload):
+        case [str(cls), str(tenant), bytes(envelope)]:
+            return Noun(cls, tenant), envelope
+    raise InvalidArgument("A request holds a class's name, a tenant and an envelope.")
 
 
 def sweep_sockets(data: Path) -> None:

@@ -59,13 +59,13 @@ class LogStats:
     records: int = 0
     segments: int = 0
 
-    def plus(self, fsyncs: int, size: int, records: int) -> LogStats:
-        made = self.segments + (fsyncs > 1)
-        return LogStats(self.fsyncs + fsyncs, self.bytes + size, self.records + records, made)
+    def plus(self, fsyncs: int, size: int, records: int, made: int) -> LogStats:
+        counts = (self.fsyncs + fsyncs, self.bytes + size, self.records + records)
+        return LogStats(*counts, self.segments + made)
 
 
 class Log:
-    """Append records, sync them, read them back, forget what the database has."""
+    """Append, sync, read back, forget."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Log:
         self._sealed = segments
         self._writer: SegmentWriter | None = None
         self._pending: list[Entry] = []
-        self._pending_bytes = 0
+        self.pending_bytes = 0  # what the next `sync` has to write
         self._last_seq = self._synced_seq = found.last_seq
         self._forgotten_seq = 0
         self._broken: BaseException | None = None
@@ -107,6 +107,7 @@ class Log:
     ) -> Log:
         """Recover the log in `folder`, of which the database has the records to `drained_seq`.
 
+        That is the seq of a record of this log, not one that the database gave out by itself.
         Whatever is recovered is on disk at return; damage is put aside, and named in `recovery`.
         `check` raises ActivationBroken when a newer epoch has the tenant (`Lease.check`), and
         `random` gives so many random bytes. `segment_bytes` are the first size and the largest.
@@ -138,11 +139,6 @@ class Log:
         """The last seq given to this log, safe or not."""
         return self._last_seq
 
-    @property
-    def pending_bytes(self) -> int:
-        """What the next `sync` has to write."""
-        return self._pending_bytes
-
     def append(self, kind: int, seq: int, payload: bytes) -> None:
         """Remember a record for the next `sync`; seqs grow, and may skip some.
 
@@ -158,7 +154,7 @@ class Log:
         with self._lock:
             assert seq > self._last_seq, f"seq {seq} comes after {self._last_seq}"
             self._pending.append(Entry(seq, kind, payload))
-            self._pending_bytes += RECORD_BYTES + len(payload)
+            self.pending_bytes += RECORD_BYTES + len(payload)
             self._last_seq = seq
 
     def sync(self) -> int:
@@ -175,7 +171,7 @@ class Log:
             return self._synced_seq
 
     def claim(self) -> None:
-        """Make sure that this epoch has a segment, so that no earlier epoch's can grow any more.
+        """Give this epoch a segment, so that no earlier epoch's can grow any more.
 
         Raises:
             ActivationBroken, StorageFull: see the module.
@@ -227,7 +223,8 @@ class Log:
             self._broken = self._broken or ValueError("it was closed")
             if writer is None:
                 return
-            writer.close()
+            with suppress(OSError):
+                writer.close()
             kept = [segment for segment in self._sealed if not segment.damaged]
             if not kept and writer.last_seq <= self._forgotten_seq:
                 with suppress(OSError):  # what stays, the next activation deletes
@@ -248,9 +245,9 @@ class Log:
         size = encoded_bytes(batch)
         with self._lock:
             self._full = None
-            self._pending_bytes -= size
+            self.pending_bytes -= size
             self._synced_seq = batch[-1].seq if batch else self._synced_seq
-        self.stats = self.stats.plus(fsyncs, size, len(batch))
+        self.stats = self.stats.plus(fsyncs, size, len(batch), made=fsyncs > 1)
 
     def _write(self, batch: list[Entry]) -> int:
         """Put a batch on disk; return how many syncs it took."""

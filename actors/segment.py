@@ -22,6 +22,7 @@ that had already lost the tenant (DECISIONS 3), and no reader looks at them.
   synced, so such a record proves that every byte before it once was: what is broken there was
   damaged, whereas what is broken behind the last proof was torn by a crash. A MARK, written
   without a sync once a write is safe and overwritten by the next, proves the last write as well.
+  What no reader can tell from a torn tail is damage that takes the last write and its mark.
 """
 
 from __future__ import annotations

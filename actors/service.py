@@ -41,6 +41,7 @@ class Service:
 
 
 _services: Final[dict[Path, Service]] = {}
+os.register_at_fork(after_in_child=_services.clear)  # the parent's, and Ray doesn't survive a fork
 
 
 def enter(settings: Settings, *, dashboard: bool = False) -> Service:
@@ -146,7 +147,13 @@ def _join(data: Path) -> Cluster | None:
 
 def _use(data: Path, address: str) -> tuple[Claim, Cluster]:
     """Serve the folder by a Ray that somebody else runs."""
-    ray = cluster.current() or cluster.join(address)
+    ray = cluster.current()
+    if ray is not None and address not in {"auto", ray.address}:
+        raise ConnectionLost(
+            f"No Ray answers at {address} for this process, which speaks to the one at"
+            f" {ray.address} already: Ray is one to a process."
+        )
+    ray = ray or cluster.join(address)
     try:
         claim = Claim.alone(data, "starting")
         claim.publish("ray", ray.address)

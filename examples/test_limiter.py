@@ -1,8 +1,7 @@
 """How one tests a durable object of one's own: `world` comes with raydo's pytest plugin."""
 
-from raydo.testing import World
-
 from examples.limiter import RateLimiter
+from raydo.testing import World
 
 
 def test_only_as_many_as_allowed_pass_within_the_window(world: World) -> None:

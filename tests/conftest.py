@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import hypothesis
 import pytest
 import pytest_asyncio
 import uvloop
@@ -32,6 +33,10 @@ from raydo.pipelining.noun import Noun
 if TYPE_CHECKING:
     from raydo.actors.settings import Settings
     from raydo.gateway.backend import Backend
+
+# How long one example takes says how busy the machine is, and nothing about raydo.
+hypothesis.settings.register_profile("raydo", deadline=None)
+hypothesis.settings.load_profile("raydo")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

@@ -144,3 +144,23 @@ def test_the_token_is_made_once_and_only_this_user_may_read_it(tmp_path: Path) -
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     claim.release()
+
+
+def test_a_forked_child_does_not_hold_its_parents_folder(tmp_path: Path) -> None:
+    claim = Claim.alone(tmp_path, "embedded")
+    read, write = os.pipe()
+    told, ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.write(ready, b".")  # what a fork closes is closed by now
+        os.read(read, 1)  # lives until the parent has looked
+        os._exit(0)
+
+    os.read(told, 1)
+    claim.release()
+
+    Claim.alone(tmp_path, "embedded").release()
+    os.close(read)
+    os.close(write)
+    assert os.waitpid(child, 0) == (child, 0)

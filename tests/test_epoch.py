@@ -112,10 +112,12 @@ def test_a_lease_notices_a_newer_epoch_even_when_no_lock_held(
 
 
 def test_a_pid_that_was_given_anew_is_left_alone(disk: SimDisk, machine: Machine) -> None:
-    take(disk, machine, 1)
-    machine.alive[1] = "friday"
+    for host in (True, False):
+        machine.dies_after = 2
+        take(disk, machine, 1, host=host)
+        machine.alive[1] += "'s successor"
 
-    take(disk, machine, 2)
+        take(disk, machine, 2).release()
 
     assert machine.killed == []
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydo.actors.disk import OsDisk
-from raydo.actors.idrun import BLOCK_KEYS, Run, merged, probes, write_run
+from raydo.actors.idrun import BLOCK_KEYS, Run, _holds, merged, probes, write_run
 from raydo.pipelining.errors import DataUnreadable
 
 DISK = OsDisk()
@@ -59,6 +59,14 @@ def test_keys_that_differ_only_behind_the_index_are_told_apart(
     run = written(tmp_path_factory.mktemp("run"), present)
 
     assert run.known(probes(keys)) == set(present)
+
+
+def test_the_same_bytes_across_two_keys_are_no_key() -> None:
+    one, two = made_up(2)
+    across = one[8:] + two[:8]
+    assert not _holds(one + two, across)
+    assert _holds(one + two + across, across)
+    assert not _holds(b"", across)
 
 
 def test_a_position_is_the_number_of_smaller_keys(tmp_path: Path) -> None:

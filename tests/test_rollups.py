@@ -311,10 +311,13 @@ def test_a_day_lived_twice_and_a_day_left_out_are_right() -> None:
     opened, source = Opened(), random.Random(9)
     apia = int(datetime.fromisoformat("2011-12-28T00:00+00:00").timestamp() * 1000)
     new_york = int(datetime.fromisoformat("2025-11-01T00:00+00:00").timestamp() * 1000)
-    for start in (apia, new_york):
+    # Here the clock went back from 02:00 to 23:00 of the day before.
+    casey = int(datetime.fromisoformat("2010-03-03T12:00+00:00").timestamp() * 1000)
+    for start in (apia, new_york, casey):
         opened.apply(*(event(start + source.randrange(4 * DAY_MS), f"{n % 9}") for n in range(500)))
     opened.check("Pacific/Apia")
     opened.check("America/New_York")
+    opened.check("Antarctica/Casey")
 
 
 def real_events() -> dict[str, list[tuple[bytes, RolledEvent]]]:

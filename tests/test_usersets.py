@@ -108,10 +108,28 @@ def test_a_large_set_is_not_rewritten_for_each_new_user(database: Database) -> N
     assert len(rows(database)) <= 1 + usersets.USER_SET_PARTS_MAX
 
 
+def test_a_set_that_is_rewritten_is_one_row_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usersets, "USER_SET_REWRITE_BYTES", 0)
+    monkeypatch.setattr(usersets, "USER_SET_PARTS_MAX", 2)
+    sets = UserSets(database)
+    lengths = []
+    for user in range(0, 60_000, 1_000):
+        sets.add({8: BitMap([user])})
+        lengths.append(len(rows(database)))
+    assert lengths[-6:] in ([1, 2, 3] * 2, [2, 3, 1] * 2, [3, 1, 2] * 2)
+    assert stored(sets, 4, 5) == {4: set(range(0, 60_000, 1_000))}
+
+
 def test_memory_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usersets, "USER_SETS_BYTES_MAX", 20_000)
     sets = UserSets(database)
     for slot in range(0, 400, 2):
         sets.add({slot: BitMap(range(slot, slot + 100))})
     assert sum(held.memory_bytes for held in sets._held.values()) == sets._held_bytes <= 20_000
-    assert list(sets._held)[-1] == 398
+    oldest = list(sets._held)[:2]
+    sets.add({oldest[0]: BitMap([1])})
+    sets.add({999: BitMap(range(100))})
+    assert oldest[0] in sets._held
+    assert oldest[1] not in sets._held

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydo.actors.wire import ANSWER, ERROR, MORE, REQUEST, Line, Message, Reader, Server
+from raydo.actors.line import Line
+from raydo.actors.listener import Listener
+from raydo.actors.wire import ANSWER, ERROR, MORE, REQUEST, Message, Reader
 from raydo.pipelining.errors import (
     ConnectionLost,
     InvalidArgument,
@@ -66,7 +68,7 @@ def path() -> Any:
 @pytest.fixture
 async def echo(path: Path) -> AsyncIterator[Echo]:
     echo = Echo()
-    server = Server(path, echo)
+    server = Listener(path, echo)
     await server.open()
     yield echo
     echo.gate.set()
@@ -165,7 +167,7 @@ async def test_a_caller_who_gives_up_leaves_the_line_to_the_others(line: Line, e
 
 async def test_closing_the_server_finishes_what_is_under_way(path: Path) -> None:
     echo = Echo()
-    server = Server(path, echo)
+    server = Listener(path, echo)
     await server.open()
     line = await Line.connect(path)
     slow = asyncio.create_task(line.request(b"wait"))
@@ -183,7 +185,7 @@ async def test_closing_the_server_finishes_what_is_under_way(path: Path) -> None
 
 async def test_a_socket_that_a_killed_host_left_behind_is_replaced(path: Path) -> None:
     path.write_text("left behind")
-    server = Server(path, Echo())
+    server = Listener(path, Echo())
 
     await server.open()
 
@@ -194,7 +196,7 @@ async def test_a_socket_that_a_killed_host_left_behind_is_replaced(path: Path) -
 
 
 async def test_a_path_too_long_for_a_socket_says_what_to_do() -> None:
-    server = Server(Path("/" + "x" * SOCKET_PATH_BYTES_MAX), Echo())
+    server = Listener(Path("/" + "x" * SOCKET_PATH_BYTES_MAX), Echo())
 
     with pytest.raises(InvalidArgument, match="TMPDIR"):
         await server.open()

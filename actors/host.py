@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from raydo.actors.settings import Settings
     from raydo.pipelining.transport import More
 
-TITLE_AFTER_S: Final = 0.05  # Ray names the process once more when each call of its own ends
+TITLES_AFTER_S: Final = (0.05, 1.0, 10.0)  # Ray names the process too, when a call of its own ends
 _log = logging.getLogger("raydo")
 
 
@@ -59,7 +59,8 @@ class Host:
         if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.create_task(self._open())
         path = await asyncio.shield(self._opening)
-        asyncio.get_running_loop().call_later(TITLE_AFTER_S, self._entitle)
+        for after_s in TITLES_AFTER_S:
+            asyncio.get_running_loop().call_later(after_s, self._entitle)
         return str(path)
 
     async def counts(self) -> dict[str, int]:

@@ -53,7 +53,7 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share one Ray in one process, so that it starts once."""
     for item in items:
-        if item.get_closest_marker("ray"):
+        if item.get_closest_marker("ray") or "ray_settings" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 

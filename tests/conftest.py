@@ -49,14 +49,6 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
     return loops
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share one Ray in one process, so that it starts once."""
-    for item in items:
-        if item.get_closest_marker("ray") or "ray_settings" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-
-
 class Live:
     """One live object on disk, called by envelopes as a host would, one program a call."""
 

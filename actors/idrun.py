@@ -20,6 +20,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -183,6 +184,28 @@ def merged(runs: Sequence[Run]) -> Iterator[bytes]:
         chunk.sort()
         starts = stops
         yield b"".join(chunk)
+
+
+@dataclass(slots=True)
+class Merge:
+    """Files to be made into one. `run` may take seconds, and works on any thread."""
+
+    disk: Disk
+    path: Path
+    inputs: tuple[Run, ...]
+    output: Run | None = None
+
+    def run(self) -> None:
+        """Write the one file.
+
+        Raises:
+            DataUnreadable: one of the inputs is damaged.
+        """
+        for run in self.inputs:
+            run.verify()
+        count = sum(run.count for run in self.inputs)
+        day = self.inputs[0].day
+        self.output = write_run(self.disk, self.path, day, count, merged(self.inputs))
 
 
 class _Writer:

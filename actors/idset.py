@@ -34,7 +34,7 @@ from typing import Final
 
 from raydo.actors.database import Database
 from raydo.actors.disk import DRAFT_SUFFIX, Disk
-from raydo.actors.idrun import KEY_BYTES, Run, merged, probes, write_run
+from raydo.actors.idrun import KEY_BYTES, Merge, Run, probes, write_run
 from raydo.pipelining.errors import DataUnreadable
 from raydo.pipelining.limits import DEDUPE_DAYS, ID_RUNS_PER_LEVEL, IDS_TAIL_MAX
 
@@ -53,28 +53,6 @@ _NO_DAY: Final = -(1 << 31)
 def id_hash(message_id: bytes) -> bytes:
     """Return what stands for a message id; two of 10^9 ids share one with a chance of 10^-21."""
     return blake2b(message_id, digest_size=KEY_BYTES).digest()
-
-
-@dataclass(slots=True)
-class Merge:
-    """Files to be made into one. `run` may take seconds, and works on any thread."""
-
-    disk: Disk
-    path: Path
-    inputs: tuple[Run, ...]
-    output: Run | None = None
-
-    def run(self) -> None:
-        """Write the one file.
-
-        Raises:
-            DataUnreadable: one of the inputs is damaged.
-        """
-        for run in self.inputs:
-            run.verify()
-        count = sum(run.count for run in self.inputs)
-        day = self.inputs[0].day
-        self.output = write_run(self.disk, self.path, day, count, merged(self.inputs))
 
 
 @dataclass(slots=True)

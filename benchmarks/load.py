@@ -13,7 +13,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 NAMES = ["PageView"] * 3 + ["Click"] * 2 + ["Signup", "Search", "Purchase"]
@@ -68,8 +68,7 @@ class _Connection(asyncio.Protocol):
         self.sent_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._send()
 
     def _send(self) -> None:

@@ -21,7 +21,8 @@ import pytest
 from raydo.actors import idset
 from raydo.actors.database import Database
 from raydo.actors.disk import OsDisk
-from raydo.actors.idset import IdSet, Merge, id_hash
+from raydo.actors.idrun import Merge
+from raydo.actors.idset import IdSet, id_hash
 from raydo.pipelining.errors import DataUnreadable
 
 DAY = 20_000

@@ -95,7 +95,7 @@ def start(token: Path, *, dashboard: bool = False) -> Cluster:
             try:
                 context = ray.init(
                     address="local",
-                    include_dashboard=dashboard,
+                    include_dashboard=dashboard and attempt == 1,  # not worth a second failure
                     object_store_memory=OBJECT_STORE_BYTES,
                     **_options(),
                 )

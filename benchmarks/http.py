@@ -16,20 +16,20 @@ class Workload(NamedTuple):
     events: int  # that one request brings
 
 
-def measure(url: str, *, runs: int, seconds: float) -> list[dict[str, Any]]:
+def measure(url: str, *, runs: int, seconds: float, tenants: int) -> list[dict[str, Any]]:
     """Return one row a workload, each the median of `runs` runs of `seconds`."""
     r = random.Random(7)
     tracks = [request("POST", "/track", "one", event(r)) for _ in range(4000)]
-    spread_tracks = [request("POST", "/track", f"t{i % 100}", event(r)) for i in range(4000)]
+    spread_tracks = [request("POST", "/track", f"t{i % tenants}", event(r)) for i in range(4000)]
     batches = [
-        request("POST", "/track/batch", f"b{i % 16}", [event(r) for _ in range(1000)])
+        request("POST", "/track/batch", f"b{i % min(16, tenants)}", [event(r) for _ in range(1000)])
         for i in range(64)
     ]
     workloads = [
         Workload("POST /track, 1 tenant, 1 connection", tracks, 1, 1),
         Workload("POST /track, 1 tenant, 64 connections", tracks, 64, 1),
-        Workload("POST /track, 100 tenants, 64 connections", spread_tracks, 64, 1),
-        Workload("POST /track/batch of 1,000, 16 tenants, 16 connections", batches, 16, 1000),
+        Workload(f"POST /track, {tenants} tenants, 64 connections", spread_tracks, 64, 1),
+        Workload("POST /track/batch of 1,000, 16 connections", batches, 16, 1000),
         Workload("GET /stats, 1 connection", [request("GET", "/stats", "one")], 1, 0),
         Workload("GET /stats, 8 connections", [request("GET", "/stats", "one")], 8, 0),
         Workload("GET /dau, 1 connection", [request("GET", "/dau", "one")], 1, 0),

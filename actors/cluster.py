@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 
 NAMESPACE: Final = "raydo"
 
-# Each was seen to act in Ray 2.60. They are set while Ray's processes start and then taken back.
+# Names as of Ray 2.60. They are set while Ray's processes start and then taken back.
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
-_LOOPBACK: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's name for: loopback only
 _HEAD: Final = {
     **_QUIET,
-    **_LOOPBACK,
     "RAY_worker_niceness": "0",  # else a host runs behind everything else on the machine
     "RAY_task_events_report_interval_ms": "0",  # no telemetry of each control call
 }
@@ -87,9 +85,9 @@ def start(token: Path, *, dashboard: bool = False) -> Cluster:
     Raises:
         ConnectionLost: it did not start, and says why.
     """
-    variables = {**_HEAD, **_secret(token)}
-    ray = _import_ray(variables)
-    with _environment(variables):
+    import ray
+
+    with _environment({**_HEAD, **_secret(token)}), _on_loopback():
         _read_environment_again()
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
             try:
@@ -116,11 +114,11 @@ def join(address: str, token: Path | None = None) -> Cluster:
     """
     if address != "auto" and not reachable(address):
         raise ConnectionLost(f"No Ray answers at {address}.")
-    variables = {**_QUIET, **_PATIENT}
-    if token is not None:
-        variables |= {**_LOOPBACK, **_secret(token)}
-    ray = _import_ray(variables)
-    with _environment(variables):
+    import ray
+
+    ours = _secret(token) if token is not None else {}
+    loopback = _on_loopback() if token is not None else contextlib.nullcontext()
+    with _environment({**_QUIET, **_PATIENT, **ours}), loopback:
         _read_environment_again()
         try:
             context = ray.init(address=address, **_options())
@@ -136,6 +134,7 @@ def leave() -> None:
 
     _current = None
     ray.shutdown()
+    _let_ray_print(allowed=True)
     _read_environment_again()
 
 
@@ -174,23 +173,24 @@ def _entered(context: Any, *, ours: bool) -> Cluster:
 
 
 def _relay_logs() -> None:
-    """Show what hosts print, on stderr and under the object's name, and nothing of Ray's own."""
+    """Show what hosts print, on stderr and under the object's name, and nothing of Ray's own.
+
+    Ray would write to stdout, which is the program's, and warn of many processes: ours are many.
+    """
+    _let_ray_print(allowed=False)
     dispatcher: Any = import_module("ray._private.ray_logging").global_worker_stdstream_dispatcher
-    for name in ("ray_print_logs", "raydo"):
-        dispatcher.remove_handler(name)
+    dispatcher.remove_handler("raydo")
     dispatcher.add_handler("raydo", _show)
+
+
+def _let_ray_print(*, allowed: bool) -> None:
+    worker: Any = import_module("ray._private.worker")
+    worker._worker_logs_enabled = allowed
 
 
 def _show(batch: Mapping[str, Any]) -> None:
     if who := batch.get("actor_name"):
         sys.stderr.writelines(f"{who} (pid {batch['pid']}): {line}\n" for line in batch["lines"])
-
-
-def _import_ray(variables: Mapping[str, str]) -> Any:
-    with _environment(variables):  # some are read at import and never again
-        import ray
-
-        return ray
 
 
 def _secret(token: Path) -> dict[str, str]:
@@ -209,6 +209,21 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in ours:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have Ray take the loopback address for this machine's, as it does on macOS.
+
+    Its processes read the variable; this one read it when Ray was imported, perhaps long ago.
+    """
+    constants: Any = import_module("ray._private.ray_constants")
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        with _environment({constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):
+            yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _read_environment_again() -> None:

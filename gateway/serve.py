@@ -12,8 +12,10 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -152,6 +154,8 @@ def serve(plan: Plan) -> None:
         Forbidden: without keys the server may not be reached from other machines.
         RaydoError: the port is taken, or the runtime could not start.
     """
+    # A console script has its own folder there instead; a user's objects lie where they started us.
+    sys.path.insert(0, str(Path.cwd()))
     with bind(plan.host, plan.port) as listener, asyncio.Runner(loop_factory=_loop) as runner:
         runner.run(Run(plan, listener)())
 

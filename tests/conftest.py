@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 import uvloop
+from xdist.scheduler import LoadScopeScheduling
 
 from raydo.actors.activation import Activation
 from raydo.actors.clock import FakeClock
@@ -31,6 +32,8 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.noun import Noun
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from raydo.actors.settings import Settings
     from raydo.gateway.backend import Backend
 
@@ -47,6 +50,22 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
     if item.get_closest_marker("loops"):
         loops["uvloop"] = uvloop.new_event_loop
     return loops
+
+
+class OneRay(LoadScopeScheduling):
+    """Give all tests that need Ray to one process, and any other test to whichever is free.
+
+    `--dist loadgroup` would, but pytest-xdist 3.8 does not find its groups under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        on_ray = nodeid.startswith("tests/cluster/") or "[ray" in nodeid
+        return "ray" if on_ray else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneRay:
+    return OneRay(config, log)
 
 
 class Live:

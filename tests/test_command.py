@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+import raydo
 from raydo.gateway.command import main
 from raydo.gateway.serve import bind
 from raydo.gateway.target import target, wait_until_ready
@@ -157,15 +158,16 @@ ENDS_WITHIN_S = 120.0  # a machine that is busy with other tests takes long to s
 class Server:
     """`raydo serve --embedded` as a process of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *options: str) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-c", "from raydo.gateway.command import main; main()"]
+        command = [str(Path(sys.executable).with_name("raydo")), "serve", "--embedded"]
         self.process = subprocess.Popen(
-            [*command, "serve", "--embedded", "--port", str(self.port), "--data", str(data)],
+            [*command, "--port", str(self.port), "--data", str(data), *options],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "COLUMNS": "200"},
+            cwd=data.parent,
         )
 
     def wait_until_ready(self) -> None:
@@ -254,3 +256,19 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(
         == 0
     )
     assert json.loads(capsys.readouterr().out)["rows"] == [{"n": 20}]
+
+
+def test_objects_are_found_in_the_folder_that_the_server_was_started_in(tmp_path: Path) -> None:
+    (tmp_path / "greeters.py").write_text(
+        "from raydo import DurableObject, call\n"
+        "class Greeter(DurableObject):\n"
+        "    @call\n"
+        "    def greet(self) -> str:\n"
+        "        return f'hello from {self.tenant}'\n"
+    )
+    with closing(Server(tmp_path / "data", "--objects", "greeters")) as server:
+        server.wait_until_ready()
+        with raydo.connect(server.url) as connection:
+            said = raydo.wait(connection.Greeter("acme").greet(), timeout_s=ENDS_WITHIN_S)
+
+    assert said == "hello from acme"

@@ -181,3 +181,35 @@ async def test_a_cancelled_open_leaves_the_folder_free(tmp_path: Path) -> None:
 
     async with connect(data=tmp_path):
         pass
+
+
+async def test_ray_is_not_started_for_a_folder_that_is_in_use(tmp_path: Path) -> None:
+    async with connect(data=tmp_path):
+        with pytest.raises(DataInUse, match="already open in this process"):
+            await connect(data=tmp_path, ray="local")
+
+
+def test_ray_is_not_started_for_a_folder_of_another_process(tmp_path: Path) -> None:
+    script = (
+        "import sys, raydo\n"
+        "with raydo.connect(data=sys.argv[1]):\n"
+        "    print('open', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+
+        with (
+            pytest.raises(
+                DataInUse, match=rf"process {process.pid} \(embedded\): end that process"
+            ),
+            connect(data=tmp_path, ray="local"),
+        ):
+            pass
+        process.communicate("")

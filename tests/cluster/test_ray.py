@@ -23,7 +23,7 @@ from raydo.actors.settings import Settings
 from raydo.pipelining.errors import DataInUse, InvalidArgument
 from raydo.pipelining.noun import Noun
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]  # one Ray, so one process
+pytestmark = pytest.mark.ray
 
 
 async def attached() -> None:

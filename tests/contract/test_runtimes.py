@@ -46,10 +46,7 @@ class Whisper(DurableObject):
         return self.counters.get(f"said:{word}")
 
 
-ON_RAY = [pytest.mark.ray, pytest.mark.xdist_group("ray")]  # one Ray, so one process
-
-
-@pytest.fixture(params=["embedded", pytest.param("ray", marks=ON_RAY)])
+@pytest.fixture(params=["embedded", pytest.param("ray", marks=pytest.mark.ray)])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

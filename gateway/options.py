@@ -42,7 +42,10 @@ Embedded = Annotated[
     typer.Option("--embedded", envvar="RAYDO_EMBEDDED", help="Without Ray, all in one process."),
 ]
 MaxActors = Annotated[
-    int, typer.Option(envvar="RAYDO_MAX_ACTORS", min=1, metavar="N", help="Ray actors at most.")
+    int,
+    typer.Option(
+        envvar="RAYDO_MAX_ACTORS", min=1, metavar="N", help="Ray actors at most (not enforced yet)."
+    ),
 ]
 IdleSeconds = Annotated[
     float,

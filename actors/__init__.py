@@ -1,1 +1,1 @@
-"""actors."""
+"""Durable objects: what they are, what they own, and where they live."""

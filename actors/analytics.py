@@ -38,7 +38,7 @@ PAGE_VIEWS: Final = frozenset({"PageView", "Page View", "Page Viewed", "page_vie
 OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
 
-_DAY: Final = """SELECT count(DISTINCT user_id), count(*) FROM raw_events
+_DAY: Final = """SELECT count(DISTINCT user_id) AS dau, count(*) AS events FROM raw_events
     WHERE timestamp >= ? AND timestamp < ?"""
 
 
@@ -182,13 +182,15 @@ class Analytics(DurableObject):
 
         if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= DAYS_MAX:
             raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
-        calendar = self._state.calendar if tz is None else Calendar(tz)
+        calendar = Calendar(self.zone if tz is None else tz)
         last = calendar.today(self.now_ms) if to is None else parse_date(to)
         metrics: list[DayMetrics] = []
         for day in calendar.days(days, last):
-            [(dau, events)] = self._state.rows(_DAY, (day.start_ms, day.end_ms))
+            row = self.sql(_DAY, day.start_ms, day.end_ms).one()
             partial = day.end_ms > self.now_ms
-            metrics.append({"date": day.date, "dau": dau, "events": events, "partial": partial})
+            metrics.append(
+                {"date": day.date, "dau": row["dau"], "events": row["events"], "partial": partial}
+            )
         return metrics
 
     @call
@@ -198,7 +200,7 @@ class Analytics(DurableObject):
         Raises:
             QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
         """
-        return self._state.query(sql, params, limit)
+        return self.select(sql, params, limit)
 
     @call
     def settings(self) -> dict[str, str]:

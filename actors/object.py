@@ -93,5 +93,15 @@ class DurableObject(Remote, register=False):
         """
         return self._state.database.sql(query, *params)
 
+    def select(self, sql: str, params: object = None, limit: int | None = None) -> dict[str, Any]:
+        """Run a SELECT that somebody else wrote: it can only read, and only so much.
+
+        Returns `{"columns", "rows", "layer", "truncated", "elapsed_ms"}`.
+
+        Raises:
+            QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
+        """
+        return self._state.query(sql, params, limit)
+
     def _register(self, schedule: Schedule, handler: Callable[..., Any]) -> None:
         self._state.alarms.register(self, self.zone, schedule, handler)

@@ -11,7 +11,7 @@ before it emitted.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -154,12 +154,6 @@ class State:
             with self._unbroken():
                 self.database.take_back()
             self._inserted = min(self._inserted, self._call.events)
-
-    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a SELECT of raydo's own that sees what the turn emitted so far."""
-        if self.pipeline.mark() > self._inserted:
-            self.before_statement()
-        return self.database.run(sql, params)
 
     def query(self, sql: str, params: object = None, limit: int | None = None) -> dict[str, Any]:
         """Run a SELECT from outside; it sees all that was acknowledged, and its own turn.

@@ -1,1 +1,1 @@
-"""gateway."""
+"""The ways in from outside: HTTP, and the command `raydo`."""

@@ -22,6 +22,7 @@ import uvicorn
 import uvloop
 from rich.console import Console
 
+from raydo.actors.claim import token_path
 from raydo.actors.runtime import serve_runtime
 from raydo.actors.settings import Settings
 from raydo.gateway.app import create_app
@@ -130,6 +131,9 @@ class Run:
             f"  Data           {self.plan.settings.data.resolve()}",
             "Ctrl-C stops it.",
         ]
+        if dashboard:  # it shows nothing before it has been told
+            token = token_path(self.plan.settings.data)
+            lines.insert(4, f"                 asks for the token in {token.resolve()}")
         for line in lines:
             self.console.print(line, soft_wrap=True)
 

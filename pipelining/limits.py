@@ -51,7 +51,6 @@ RETRY_MAX_S: Final = 2.0
 FLUSH_ON_EXIT_S: Final = 10.0  # how long leaving `connect()` waits for queued casts
 
 # Turns
-TURN_S_MAX: Final = 30.0  # one turn; a longer one breaks the activation (DESIGN section 4)
 TURN_ENVELOPES_MAX: Final = 256  # envelopes that share one turn and one commit
 QUEUE_ENVELOPES_MAX: Final = 4_096  # envelopes that wait for one tenant before the next gets 503
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024  # the same bound in bytes

@@ -1,10 +1,11 @@
 """One live object: it takes envelopes, runs their programs, and answers when that is on disk.
 
-Synchronous and alone: a turn runs from its first instruction to its commit with nothing between,
-so an object needs no locks. What one turn changed is committed in one transaction together with
-the sessions' rows, so a retry after a crash finds either both the effects and their reply, or
-neither. An activation that failed to commit is broken for good and must be thrown away: what it
-holds in memory may be more than the disk does.
+Synchronous and alone: a turn runs from its first instruction to its last with nothing between, so
+an object needs no locks. What one turn changed goes to disk as one, together with what its sessions
+remember of it, so a retry after a crash finds either both the effects and their reply, or neither.
+An activation whose disk failed is broken for good and must be thrown away: what it holds in memory
+may be more than the disk does. A full disk is no such failure: the turn is taken back and run once
+more, its calls with effects are refused, and whoever only reads gets an answer.
 
 A tenant begins to exist with its first effect. Until then its object lives in a database in
 memory; the first turn that has effects is run once more, on disk, and only that run counts.
@@ -12,22 +13,21 @@ memory; the first turn that has effects is run once more, on disk, and only that
 
 from __future__ import annotations
 
-import errno
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 from raydo.actors import tenant
 from raydo.actors.clock import Clock
-from raydo.actors.effects import DAY_MS, tidy, write
+from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.event import fresh_ids
 from raydo.actors.object import DurableObject
-from raydo.actors.schema import open_database
 from raydo.actors.sessions import Sessions
-from raydo.actors.state import State
+from raydo.actors.state import Mark, State, TurnFull
+from raydo.actors.storage import Storage, as_failure, full
 from raydo.pipelining.errors import (
     ActivationBroken,
     CallerError,
@@ -50,9 +50,10 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.stub import new_instance
 
-DATABASE_FILE: Final = "tenant.db"
-TIDIED: Final = "tidied_day"
-NEW_SESSIONS_PER_TIDY: Final = 256  # sessions that may come before the oldest are forgotten
+if TYPE_CHECKING:
+    from raydo.actors.damage import Damage
+    from raydo.actors.idrun import Merge
+    from raydo.actors.process import Processes
 
 _log = logging.getLogger("raydo")
 
@@ -68,13 +69,20 @@ class Activation:
         *,
         clock: Clock,
         random: Callable[[int], bytes],
+        disk: Disk | None = None,
+        host: bool = False,
+        processes: Processes | None = None,
     ) -> None:
         self.noun = noun
         self.broken = False
         self._cls = cls
         self._folder = tenant.folder(data, noun)
         self._clock = clock
+        self._random = random
         self._new_id = fresh_ids(random)
+        self._disk = disk or OsDisk()
+        self._host = host  # whether a successor may end this process
+        self._processes = processes
         self._sessions = Sessions()
         self._born = False  # whether the tenant exists on disk
         self._state: State | None = None
@@ -84,15 +92,23 @@ class Activation:
         """Wake the object, from disk when its tenant exists.
 
         Raises:
-            DataUnreadable: its database is not ours, or of a later version.
+            DataInUse: another process has it.
+            DataUnreadable: its files are not ours, or of a later version, or end too early.
             ObjectFailed: its `on_start` raised.
             ActivationBroken, StorageFull: the disk failed.
         """
-        self._born = tenant.exists(self._folder)
         with self._breaking():
+            self._born = tenant.exists(self._folder, self._disk)
             state = self._start()
-            if not self._born or any(state.mark()):
-                self._commit(state)  # what on_start did
+            if any(state.mark()):
+                self._save(state)  # what on_start did
+            else:
+                state.storage.end_read()
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """What the tenant's log has lost and nobody has accepted yet."""
+        return self._state.storage.damage if self._state is not None else ()
 
     def apply(self, envelope: bytes) -> bytes:
         """Apply an envelope; what it changed is on disk when this returns.
@@ -116,25 +132,99 @@ class Activation:
         with self._breaking():
             return self._turn(entries)
 
+    @property
+    def drain_due(self) -> bool:
+        """Whether turns should wait for a drain."""
+        return self._state is not None and self._state.storage.drain_due
+
+    @property
+    def drained(self) -> bool:
+        """Whether the database has everything that was acknowledged."""
+        return self._state is None or self._state.storage.drained
+
+    def drain(self) -> None:
+        """Move what waits in the log into the database, between two turns.
+
+        Raises:
+            StorageFull: there is no room now; nothing is lost.
+            ActivationBroken: throw this activation away.
+        """
+        if self._state is None:
+            return
+        try:
+            with self._breaking(but=StorageFull):
+                self._state.storage.drain()
+        finally:
+            self._drained(self._state)
+
+    def merge_due(self) -> Merge | None:
+        """Return files of message ids that should become one; `run` it on any thread."""
+        return self._state.storage.merge_due() if self._state is not None else None
+
     def close(self) -> None:
-        """Let the object sleep: only what is on disk stays."""
+        """Let the object sleep: drain, and let go of everything but its folder.
+
+        Raises:
+            StorageFull, ActivationBroken: not all is drained; nothing is lost.
+        """
+        state, self._state, self._object = self._state, None, None
+        if state is not None:
+            try:
+                state.storage.close()
+            except (sqlite3.Error, OSError) as error:
+                raise as_failure(self.noun, error) from error
+
+    def abandon(self) -> None:
+        """Let go of everything as the end of the process would."""
+        self.broken = True
+        state, self._state, self._object = self._state, None, None
+        if state is not None:
+            state.storage.abandon()
+
+    def crash(self) -> None:
+        """Let a successor have the tenant, and close nothing that would tidy up."""
+        self.broken = True
         if self._state is not None:
-            self._state.database.close()
-        self._state = self._object = None
+            self._state.storage.release()
 
     def _turn(self, entries: Sequence[Entry]) -> list[Answer]:
         state = self._present()
-        before, sessions = state.mark(), self._sessions.snapshot() if not self._born else None
-        answers = [self._answer(state, entry) for entry in entries]
-        if state.mark() == before:
-            state.database.rollback()  # it only read
-            return answers
-        if sessions is not None:
-            self._sessions.restore(sessions)
-            state = self._be_born()
+        before = state.mark()
+        try:
             answers = [self._answer(state, entry) for entry in entries]
-        self._commit(state)
+            if state.mark() != before and not self._born:
+                self._sessions.rollback()
+                state = self._be_born()
+                before = state.mark()
+                answers = [self._answer(state, entry) for entry in entries]
+            self._end(state, before)
+        except (StorageFull, TurnFull) as error:
+            if not self._born:
+                raise
+            return self._reads_only(state, before, entries, full(error))
         return answers
+
+    def _reads_only(
+        self, state: State, before: Mark, entries: Sequence[Entry], error: StorageFull
+    ) -> list[Answer]:
+        """Take the turn back, and run it again without its effects."""
+        state.undo(before)
+        self._sessions.rollback()
+        state.refusal = error
+        try:
+            answers = [self._answer(state, entry) for entry in entries]
+            self._end(state, before)
+        finally:
+            state.refusal = None
+        return answers
+
+    def _end(self, state: State, before: Mark) -> None:
+        if state.mark() == before:
+            state.storage.end_read()
+            self._drained(state)
+            self._sessions.settle(drained=state.storage.drained)
+        else:
+            self._save(state)
 
     def _present(self) -> State:
         assert self._state is not None
@@ -157,15 +247,16 @@ class Activation:
             return Reply((), (Failure(0, pack_error(error)[0]),)).encode()
 
     def _be_born(self) -> State:
-        self.close()
-        tenant.create(self._folder, self.noun)
+        if self._state is not None:
+            self._state.storage.abandon()
+        tenant.create(self._folder, self.noun, self._disk)
         self._born = True
         return self._start()
 
     def _start(self) -> State:
-        database = open_database(self._folder / DATABASE_FILE if self._born else None)
-        state = self._state = State(self.noun, database, self._new_id, self._clock.now_ms())
-        self._sessions.attach(database)
+        storage = self._storage()
+        state = self._state = State(self.noun, storage, self._new_id, self._clock.now_ms())
+        self._sessions.attach(storage.database)
         self._object = new_instance(self._cls)
         self._object._state = state
         self._object.counters = state.counters
@@ -182,35 +273,37 @@ class Activation:
             state.alarms.starting(False)
         return state
 
-    def _commit(self, state: State) -> None:
-        day = state.now_ms // DAY_MS
-        due = self._sessions.unknown >= NEW_SESSIONS_PER_TIDY or state.meta.get(TIDIED) != day
-        if due:
-            state.meta.set(TIDIED, day)
-        write(state.database, state.effects(self._sessions))
-        if due:
-            tidy(state.database, state.now_ms)
-            self._sessions.unknown = 0
-        state.database.commit()
+    def _storage(self) -> Storage:
+        if not self._born:
+            return Storage.in_memory(self._disk, self._folder)
+        return Storage.open(
+            self._disk,
+            self._folder,
+            self.noun,
+            host=self._host,
+            processes=self._processes,
+            random=self._random,
+        )
+
+    def _save(self, state: State) -> None:
+        state.storage.save(state.effects(self._sessions))
         state.settle()
-        self._sessions.settle()
+        self._sessions.settle(drained=state.storage.drained)
+
+    def _drained(self, state: State) -> None:
+        state.drained()
+        if state.storage.drained:
+            self._sessions.drained()
 
     @contextmanager
-    def _breaking(self) -> Iterator[None]:
+    def _breaking(self, but: type[BaseException] | tuple[()] = ()) -> Iterator[None]:
         """Let no failure of the disk pass without an end to this activation."""
         try:
             yield
-        except BaseException as error:
-            self.broken = True
-            with suppress(sqlite3.Error):
-                self.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise _failure(self.noun, error) from error
+        except but:
             raise
-
-
-def _failure(noun: Noun, error: sqlite3.Error | OSError) -> ActivationBroken | StorageFull:
-    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    if full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFull(f"{noun}: the disk is full.")
-    return ActivationBroken(f"{noun}: the database failed: {error}.")
+        except BaseException as error:
+            self.abandon()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise as_failure(self.noun, error) from error
+            raise

@@ -7,8 +7,8 @@ Written with nothing that another durable object doesn't have. What it counts in
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
-Everything else is asked of the events themselves. It registers no timers: `daily_metrics` and
-`hourly_events` are views, always exact, and nothing is left to be rolled up on the hour.
+Days are answered from the rollups, which are exact at every moment, and the rest by SQL. It registers
+no timers: a read brings `daily_metrics` and `hourly_events` up to date by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from raydo.actors.object import DurableObject
+from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
 from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
@@ -38,9 +39,6 @@ PAGE_VIEWS: Final = frozenset({"PageView", "Page View", "Page Viewed", "page_vie
 OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
 
-_DAY: Final = """SELECT count(DISTINCT user_id) AS dau, count(*) AS events FROM raw_events
-    WHERE timestamp >= ? AND timestamp < ?"""
-
 
 class Rejected(TypedDict):
     """Why one event of a batch was not taken."""
@@ -57,15 +55,6 @@ class Ingested(TypedDict):
     duplicates: int
     rejected: list[Rejected]
     ids: list[str | None]
-
-
-class DayMetrics(TypedDict):
-    """One calendar day; `partial` while it has not ended."""
-
-    date: str
-    dau: int
-    events: int
-    partial: bool
 
 
 class Stats(TypedDict):
@@ -178,20 +167,10 @@ class Analytics(DurableObject):
         Raises:
             InvalidArgument: no such number of days, zone or date.
         """
-        from raydo.actors.zone import Calendar, parse_date
-
         if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= DAYS_MAX:
             raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
-        calendar = Calendar(self.zone if tz is None else tz)
-        last = calendar.today(self.now_ms) if to is None else parse_date(to)
-        metrics: list[DayMetrics] = []
-        for day in calendar.days(days, last):
-            row = self.sql(_DAY, day.start_ms, day.end_ms).one()
-            partial = day.end_ms > self.now_ms
-            metrics.append(
-                {"date": day.date, "dau": row["dau"], "events": row["events"], "partial": partial}
-            )
-        return metrics
+        last = None if to is None else parse_date(to)
+        return self.rollups.days(days, tz or self.zone, last, self.now_ms)
 
     @call
     def query(self, sql: str, params: Any = None, limit: int | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _TRANSACTION_VERBS: Final = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK"})
 class Turn(Protocol):
     """What the connection tells the turn that it works for."""
 
-    def before_statement(self) -> None:
+    def before_statement(self, _sql: str = "", /) -> None:
         """Open the transaction and the call's savepoint, before the object's next statement."""
         ...
 
@@ -40,13 +40,13 @@ class Cursor(sqlite3.Cursor):
         if verb is not None:
             self.connection.end(verb)
             return self
-        self.connection.turn.before_statement()
+        self.connection.turn.before_statement(sql)
         with self.connection.guard.explained():
             super().execute(sql, parameters)
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
-        self.connection.turn.before_statement()
+        self.connection.turn.before_statement(sql)
         with self.connection.guard.explained():
             super().executemany(sql, parameters)
         return self
@@ -105,7 +105,7 @@ class Connection(sqlite3.Connection):
 class Outside:
     """The turn of a connection that is in none: nothing may run."""
 
-    def before_statement(self) -> None:
+    def before_statement(self, _sql: str = "", /) -> None:
         raise QueryForbidden(
             "self.sql and self.db work inside a call only, on the thread that runs it."
         )

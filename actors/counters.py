@@ -25,7 +25,7 @@ What holds:
   so arrives at the same state.
 * COUNTER_KEYS_MAX bounds the keys; `bound` bounds a prefix and counts the rest under one key.
 
-`mark`, `rollback` and `settle` are the turn's; `dirty_rows` and `load` carry the state over a
+`mark`, `rollback`, `changes` and `settle` are the turn's; its rows and `load` carry the state over a
 restart, bit for bit.
 """
 
@@ -57,13 +57,12 @@ Row = tuple[str, bytes | None]
 class Counters(CounterStore):
     """Count by key; `now_ms` is the turn's time, set by whoever runs it."""
 
-    __slots__ = ("_derived", "_dirty", "_journal")
+    __slots__ = ("_derived", "_journal")
 
     def __init__(self, now_ms: int = 0) -> None:
         super().__init__(now_ms)
         self._derived: dict[str, Callable[[], Number]] = {}
         self._journal: list[tuple[str, State | None]] = []  # what each changed key held before
-        self._dirty: set[str] = set()  # changed since the last `dirty_rows`
 
     def incr(
         self,
@@ -194,27 +193,20 @@ class Counters(CounterStore):
         for key, state in reversed(undone):
             self._place(key, state)
 
-    def settle(self) -> None:
-        """Keep what the turn did; its marks end."""
-        self._dirty.update([key for key, _ in self._journal])
-        self._journal.clear()
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was counted that `dirty_rows` has not given out; expiry is no change."""
-        return bool(self._journal or self._dirty)
-
-    def dirty_rows(self) -> list[Row]:
-        """Settle, and give out the row of each key changed since the last time; None deletes it."""
-        self.settle()
+    def changes(self) -> list[Row]:
+        """List the row of each key changed since `settle`; None deletes it."""
         self._expire(self.now_ms // SECOND_MS - 1)
-        keys = self._dirty | self._gone
-        self._dirty, self._gone = set(), set()
         live = self._live
+        keys = self._gone.union([key for key, _ in self._journal])
         return [(key, pack_state(live[key]) if key in live else None) for key in keys]
 
+    def settle(self) -> None:
+        """Keep what the turn did, which is on disk; its marks end."""
+        self._journal.clear()
+        self._gone.clear()
+
     def load(self, rows: Iterable[tuple[str, bytes]]) -> None:
-        """Take in rows that `dirty_rows` gave out; what has expired since is dropped.
+        """Take in rows that `changes` gave out; what has expired since is dropped.
 
         Raises:
             DataUnreadable: a row is none of ours.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WAL_KEPT_BYTES: Final = 16 * 1024 * 1024  # a write-ahead log that once grew is cut back to this
 STATEMENTS_KEPT: Final = 256
+BUSY_S: Final = 1.0  # how long a turn waits for a foreign reader or writer of its file
 
 # sqlite3 keeps prepared statements by their text, and a kept one is not shown to the authorizer
 # again. With this mark an object's COMMIT can never be the one that raydo prepared.
@@ -56,6 +57,7 @@ class Database:
             ":memory:" if path is None else path,
             isolation_level=None,
             check_same_thread=False,
+            timeout=BUSY_S,
             cached_statements=STATEMENTS_KEPT,
             factory=Connection,
         )
@@ -162,13 +164,30 @@ class Database:
     def keep(self) -> None:
         """End the present call: what it wrote belongs to the turn's transaction."""
         self.run(f"RELEASE {CALL_SAVEPOINT}")
-        if self._changes() != self._stamp:
+        if self.wrote():
             self.writes += 1
+
+    def wrote(self) -> bool:
+        """Tell whether the present call has changed something by SQL."""
+        return self._changes() != self._stamp
 
     def take_back(self) -> None:
         """Undo what the present call wrote, and stay in it."""
         self.run(f"ROLLBACK TO {CALL_SAVEPOINT}")
         self._own_changes = self._connection.total_changes - self._stamp[0]
+
+    def checkpoint(self) -> bool:
+        """Move SQLite's write-ahead log into the file and empty it; False when a reader is in it."""
+        blocked: int = self.run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+        return not blocked
+
+    def wal_bytes(self) -> int:
+        """Return how long SQLite's write-ahead log is."""
+        if self.path is None:
+            return 0
+        with suppress(FileNotFoundError):
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        return 0
 
     def close(self) -> None:
         """Close without committing."""
@@ -194,6 +213,7 @@ _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}",
+    "PRAGMA wal_autocheckpoint=0",  # `Storage` decides when, since it has files to delete then
     "PRAGMA foreign_keys=ON",
 )
 _TRANSACTION_WORDS: Final = frozenset(

@@ -1,9 +1,8 @@
-"""What a turn changed, as plain data, and the one place that writes it.
+"""What a turn changed, as plain data: one record of the log carries it, and a drain writes it.
 
-Running programs and committing what they did are kept apart. The first fills an `Effects` and
-touches no disk; the second writes it, with whatever the object's own SQL left in the open
-transaction. A log in front of the database would carry `Effects` and write them here when it
-drains.
+Counters are their rows as the turn left them, not what was added, and facts their values: to write
+a record's effects again changes nothing, and to write several in order is to write the last. What
+the object did by SQL of its own is not here; such a turn goes whole into one transaction.
 """
 
 from __future__ import annotations
@@ -11,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from raydo.actors.database import Database
-from raydo.actors.pipeline import Emitted
-from raydo.pipelining.limits import DEDUPE_DAYS, SESSION_REPLIES_MAX, SESSIONS_MAX
+import msgpack
+
+from raydo.actors.event import Event
+from raydo.actors.idrun import KEY_BYTES
+from raydo.pipelining.errors import DataUnreadable
 
 DAY_MS: Final = 86_400_000
+EFFECTS: Final = 1  # the kind of a log's record; another encoding takes another number
 
-_EVENT: Final = """INSERT INTO raw_events (
-    seq, id, event, user_id, anonymous_id, timestamp, received_at, properties, context, flags,
-    stream
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_FORGET_SESSIONS: Final = """DELETE FROM _raydo_sessions WHERE session IN (
-    SELECT session FROM _raydo_sessions ORDER BY used_ms DESC LIMIT -1 OFFSET ?
-)"""
 
-_FORGET_REPLIES: Final = """DELETE FROM _raydo_replies
-    WHERE session NOT IN (SELECT session FROM _raydo_sessions)"""
+class Emitted(NamedTuple):
+    """One event and the stream that it was emitted to."""
+
+    event: Event
+    stream: str
 
 
 class Effects(NamedTuple):
@@ -34,62 +32,43 @@ class Effects(NamedTuple):
 
     now_ms: int
     first_seq: int  # of the events
+    seq: int  # the last that the turn takes: one at least
     events: Sequence[Emitted]
-    seen: Sequence[tuple[bytes, int]]
+    seen: Sequence[bytes]  # hashes of message ids that were new
     counters: Sequence[tuple[str, bytes | None]]  # None deletes
     facts: Sequence[tuple[str, Any]]
-    timers: Sequence[tuple[Any, ...]]
+    timers: Sequence[tuple[Any, ...]]  # never in the log
     sessions: Sequence[tuple[bytes, int, int]]
     replies: Sequence[tuple[bytes, int, bytes | None]]
 
-
-def write(database: Database, effects: Effects) -> None:
-    """Write a turn's effects into the open transaction, which the caller then commits."""
-    write_events(database, effects.first_seq, effects.events)
-    for statement, rows in (
-        ("INSERT OR REPLACE INTO _raydo_seen_ids VALUES (?, ?)", effects.seen),
-        ("INSERT OR REPLACE INTO _raydo_counters VALUES (?, ?)", _kept(effects.counters)),
-        ("DELETE FROM _raydo_counters WHERE key = ?", _gone(effects.counters)),
-        ("INSERT OR REPLACE INTO _raydo_meta VALUES (?, ?)", effects.facts),
-        ("INSERT OR REPLACE INTO _raydo_timers VALUES (?, ?, ?, ?)", effects.timers),
-        ("INSERT OR REPLACE INTO _raydo_replies VALUES (?, ?, ?)", effects.replies),
-    ):
-        if rows:
-            database.run_many(statement, rows)
-    if effects.sessions:
-        _write_sessions(database, effects)
+    @property
+    def day(self) -> int:
+        """The day of receipt of its message ids."""
+        return self.now_ms // DAY_MS
 
 
-def write_events(database: Database, first_seq: int, events: Sequence[Emitted]) -> None:
-    """Write events as rows, numbered from `first_seq`, into the open transaction."""
-    if events:
-        rows = ((seq, *event, stream) for seq, (event, stream) in enumerate(events, first_seq))
-        database.run_many(_EVENT, rows)
+def encode(effects: Effects) -> bytes:
+    """Turn a turn's effects into the payload of a record."""
+    assert not effects.timers, "a turn that sets a timer goes into the database"
+    seen = b"".join(effects.seen)  # one piece packs faster than many
+    packed: bytes = msgpack.packb((seen, *effects._replace(seen=())))
+    return packed
 
 
-def _kept(rows: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
-    return [row for row in rows if row[1] is not None]
+def decode(payload: bytes, kind: int) -> Effects:
+    """Turn the payload of a record back into effects.
 
-
-def _gone(rows: Sequence[tuple[str, bytes | None]]) -> list[tuple[str]]:
-    return [(key,) for key, row in rows if row is None]
-
-
-def _write_sessions(database: Database, effects: Effects) -> None:
-    database.run_many(
-        "INSERT OR REPLACE INTO _raydo_sessions VALUES (?, ?, ?, ?)",
-        [(*session, effects.now_ms) for session in effects.sessions],
-    )
-    database.run_many(
-        "DELETE FROM _raydo_replies WHERE session = ? AND n <= ?",
-        [(name, max(acked, last - SESSION_REPLIES_MAX)) for name, last, acked in effects.sessions],
-    )
-
-
-def tidy(database: Database, now_ms: int) -> None:
-    """Drop what no longer matters: message ids past their window, the oldest sessions."""
-    oldest_day = now_ms // DAY_MS - DEDUPE_DAYS
-    database.run("DELETE FROM _raydo_seen_ids WHERE day < ?", (oldest_day,))
-    database.run(_FORGET_SESSIONS, (SESSIONS_MAX,))
-    if database.run("SELECT changes()")[0][0]:
-        database.run(_FORGET_REPLIES)
+    Raises:
+        DataUnreadable: it is of another kind, or none of ours.
+    """
+    if kind != EFFECTS:
+        raise DataUnreadable(f"The log has a record of kind {kind}: it is of a later version.")
+    try:
+        seen, *fields = msgpack.unpackb(payload, use_list=False)
+        effects = Effects(*fields)
+        return effects._replace(
+            events=[Emitted(Event(*event), stream) for event, stream in effects.events],
+            seen=[seen[at : at + KEY_BYTES] for at in range(0, len(seen), KEY_BYTES)],
+        )
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise DataUnreadable(f"A record of the log cannot be read: {error}") from None

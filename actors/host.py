@@ -87,7 +87,7 @@ class Host:
         await asyncio.to_thread(catalog.load, self._settings.objects)
         data = self._settings.data
         self._claim = Claim.shared(data)
-        self._residents = Residents(data, clock=SystemClock(), settings=self._settings)
+        self._residents = Residents(data, clock=SystemClock(), settings=self._settings, host=True)
         path = socket_folder(data) / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._listener = Listener(path, self._deliver)
         await self._listener.open()

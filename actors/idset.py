@@ -132,6 +132,10 @@ class IdSet:
         """Return where the ids of the present call begin; it holds until the next drain."""
         return len(self._journal)
 
+    def since(self, mark: int) -> list[bytes]:
+        """List the ids that were remembered since `mark`, in order."""
+        return [key for key, _, _ in self._journal[mark:]]
+
     def rollback(self, mark: int) -> None:
         """Forget what was remembered since `mark`."""
         while len(self._journal) > mark:

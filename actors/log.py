@@ -9,9 +9,8 @@ the first `sync` or `claim`, and an open log holds one file open at most.
 What the owner does when something fails:
 
 * StorageFull: nothing of that `sync` was promised and the log is as before it. Either call `sync`
-  again when there is room (the same records go, in the same order), or throw the activation away:
-  the next one starts from what is synced, perhaps with the first of the unsynced records too, as
-  after a crash. Until a `sync` succeeds, `append` raises StorageFull.
+  again when there is room (the same records go, in the same order), or take back in memory what
+  the unsynced records tell and call `give_up`. Until then `append` raises StorageFull.
 * ActivationBroken: a write or a sync failed, or a newer epoch has the tenant. This log is broken
   for good; the next activation's recovers from disk.
 
@@ -90,6 +89,7 @@ class Log:
         self._forgotten_seq = 0
         self._broken: BaseException | None = None
         self._full: OSError | None = None
+        self._spoilt = False  # behind its end, the segment in use may hold records given up
         self.stats = LogStats()
 
     @classmethod
@@ -177,8 +177,16 @@ class Log:
             ActivationBroken, StorageFull: see the module.
         """
         with self._writing:
-            if self._writer is None or self._broken:
+            if self._writer is None or self._spoilt or self._broken:
                 self._store([])
+
+    def give_up(self) -> None:
+        """Drop what isn't synced; none of it will count once this log syncs or claims again."""
+        with self._writing, self._lock:
+            self._pending, self.pending_bytes = [], 0
+            self._last_seq = self._synced_seq
+            self._spoilt = self._writer is not None
+            self._full = None
 
     def records(self, after_seq: int = 0) -> Iterator[Record]:
         """Read what is safe and above `after_seq`, oldest first, from disk."""
@@ -252,7 +260,7 @@ class Log:
     def _write(self, batch: list[Entry]) -> int:
         """Put a batch on disk; return how many syncs it took."""
         full = self._writer
-        if full and full.fits(batch):
+        if full and full.fits(batch) and not self._spoilt:
             full.write(batch)
             return 1
         self._check()  # nor may it make files, which nobody would know to be void
@@ -260,7 +268,7 @@ class Log:
         fresh = self._maker.make(batch, base_seq=self._synced_seq, after=after)
         with self._lock:
             self._sealed += (full.sealed(),) if full else ()
-            self._writer = fresh
+            self._writer, self._spoilt = fresh, False
         if full:
             with suppress(OSError):  # all of it is synced, so a close can't lose anything
                 full.close()

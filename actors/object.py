@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from raydo.actors.database import Rows
     from raydo.actors.pipeline import Pipeline
+    from raydo.actors.rollups import Rollups
     from raydo.actors.state import State
 
 
@@ -81,6 +82,11 @@ class DurableObject(Remote, register=False):
     def every(self) -> Every:
         """Register timers: `self.every.day.at("3am")(self.tidy)`."""
         return Every(self._register)
+
+    @property
+    def rollups(self) -> Rollups:
+        """Users and events by day, exact, with what this call emitted; see `Rollups.days`."""
+        return self._state.rollups()
 
     def sql(self, query: str, *params: Any) -> Rows:
         """Run one SQL statement in the object's own database, inside the call's transaction.

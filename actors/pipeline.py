@@ -1,4 +1,4 @@
-"""The way in for events: what a call emits waits here until the call's turn is committed.
+"""The way in for events: what a call emits waits here until the call's turn is saved.
 
 An event gets its id here, and a repeated message id is found out here, so that the call can say
 "duplicate" and count nothing twice. Events that a call emitted go with it when it raises.
@@ -7,30 +7,24 @@ An event gets its id here, and a repeated message id is found out here, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from raydo.actors.dedupe import Dedupe
+from raydo.actors.effects import DAY_MS, Emitted
 from raydo.actors.event import MADE_ID, Event, NewId, parse
+from raydo.actors.idset import IdSet, id_hash
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import EVENT_NAME_BYTES_MAX
 
 EVENT_KIND: Final = "event"
 
 
-class Emitted(NamedTuple):
-    """One event and the stream that it was emitted to."""
-
-    event: Event
-    stream: str
-
-
 class Pipeline:
     """Take the events of a turn, in order, each once."""
 
-    def __init__(self, dedupe: Dedupe, new_id: NewId) -> None:
+    def __init__(self, ids: IdSet, new_id: NewId) -> None:
         self.now_ms = 0
         self.new_id = new_id
-        self._dedupe = dedupe
+        self._ids = ids
         self._emitted: list[Emitted] = []
 
     def emit(self, kind: str, stream: str, payload: Event | Mapping[str, Any]) -> str:
@@ -53,11 +47,11 @@ class Pipeline:
         """Emit events that are parsed already; say for each whether it is new."""
         if not isinstance(stream, str) or not 0 < len(stream.encode()) <= EVENT_NAME_BYTES_MAX:
             raise InvalidArgument(f"A stream's name has 1 to {EVENT_NAME_BYTES_MAX} bytes.")
-        given = [event.id.encode() for event in events if not event.flags & MADE_ID]
+        given = [id_hash(event.id.encode()) for event in events if not event.flags & MADE_ID]
         if not given:  # ids made here cannot have been seen
             self._emitted += [Emitted(event, stream) for event in events]
             return [True] * len(events)
-        fresh = iter(self._dedupe.fresh(given, self.now_ms))
+        fresh = iter(self._ids.fresh(given, self.now_ms // DAY_MS))
         new = [bool(event.flags & MADE_ID) or next(fresh) for event in events]
         self._emitted += [
             Emitted(event, stream) for event, is_new in zip(events, new, strict=True) if is_new

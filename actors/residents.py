@@ -1,7 +1,7 @@
 """The live objects of one process, and whose turn it is.
 
 Envelopes that arrive for one object while its turn runs wait in its queue, and all of them share
-the next turn, so one commit: the busier an object, the fewer its disk writes per envelope. Turns of
+the next turn, so one sync: the busier an object, the fewer its disk writes per envelope. Turns of
 different objects run side by side on a pool of threads; turns of one never do. This shell decides
 nothing: it moves envelopes to `Activation` and answers back.
 
@@ -15,80 +15,43 @@ import asyncio
 import logging
 import os
 import resource
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from raydo.actors import tenant
 from raydo.actors.activation import Activation
+from raydo.actors.resident import Outcome, Resident, Waiting
 from raydo.actors.settings import Settings
-from raydo.pipelining.errors import ActivationBroken, ConnectionLost, Overloaded, RaydoError
-from raydo.pipelining.frame import Entry, decode_envelope, encode_answers
+from raydo.pipelining.errors import ConnectionLost, Overloaded
+from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
+    DRAIN_AFTER_S,
     HOST_THREADS,
     QUEUE_BYTES_MAX,
     QUEUE_ENVELOPES_MAX,
     SHUTDOWN_S,
-    TURN_ENVELOPES_MAX,
 )
 from raydo.pipelining.stub import registered
 
 if TYPE_CHECKING:
     from raydo.actors.clock import Clock
+    from raydo.actors.idrun import Merge
     from raydo.actors.object import DurableObject
     from raydo.pipelining.noun import Noun
 
-FILES_PER_ACTIVATION: Final = 4  # the database, its log, its index, and a query's own
+FILES_PER_ACTIVATION: Final = 9  # SQLite's three, a query's three, the epoch, and two segments
 SWEEPS_PER_IDLE: Final = 4  # how often one looks for idle objects, in the time that makes one idle
 BUSY_RETRY_S: Final = 1.0
 
 _log = logging.getLogger("raydo")
 
 T = TypeVar("T")
-Outcome = bytes | RaydoError
-
-
-class _Waiting(NamedTuple):
-    """One envelope, decoded, and who waits for its answer."""
-
-    entries: list[Entry]
-    size: int
-    answer: asyncio.Future[bytes]
-
-
-class _Resident:
-    """One object's queue and, while it is awake, its activation."""
-
-    def __init__(self, noun: Noun, make: Callable[[], Activation]) -> None:
-        self.noun = noun
-        self.make = make
-        self.activation: Activation | None = None  # touched by the turn alone while `busy`
-        self.waiting: deque[_Waiting] = deque()
-        self.bytes = 0
-        self.busy = False
-        self.used_ms = 0
-
-    def turn(self, batch: list[_Waiting]) -> list[Outcome]:
-        """Run one turn for all of `batch`, on a thread of the pool."""
-        try:
-            if self.activation is None:
-                self.activation = self.make()
-            answers = iter(self.activation.run([e for each in batch for e in each.entries]))
-            return [encode_answers([next(answers) for _ in each.entries]) for each in batch]
-        except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
-            self.sleep()
-            return [_as_error(error)] * len(batch)
-
-    def sleep(self) -> None:
-        """Close the activation, on a thread of the pool."""
-        activation, self.activation = self.activation, None
-        if activation is not None:
-            activation.close()
 
 
 class Residents:
@@ -101,6 +64,7 @@ class Residents:
         clock: Clock,
         settings: Settings | None = None,
         random: Callable[[int], bytes] = os.urandom,
+        host: bool = False,
     ) -> None:
         self.envelopes = 0
         self.frames = 0
@@ -108,9 +72,10 @@ class Residents:
         self._data = data
         self._clock = clock
         self._random = random
+        self._host = host  # whether a successor may end this process
         self._idle_s = (settings or Settings()).idle_s
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
-        self._residents: OrderedDict[Noun, _Resident] = OrderedDict()  # the latest used last
+        self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
         self._pool = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="turn")
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -138,8 +103,7 @@ class Residents:
         self.envelopes += 1
         self.frames += len(entries)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        resident.waiting.append(_Waiting(entries, len(envelope), answer))
-        resident.bytes += len(envelope)
+        resident.add(Waiting(entries, len(envelope), answer))
         if not resident.busy:
             self._start(resident, self._serve(resident))
         return await answer
@@ -160,6 +124,11 @@ class Residents:
         idle = [r for r in self._residents.values() if not r.busy and r.used_ms <= before_ms]
         await asyncio.gather(*[self._start(resident, self._rest(resident)) for resident in idle])
 
+    async def drain(self) -> None:
+        """Drain every object that is idle, now."""
+        idle = [r for r in self._residents.values() if not (r.busy or r.drained)]
+        await asyncio.gather(*[self._start(r, self._drain_and_serve(r)) for r in idle])
+
     async def close(self) -> None:
         """Take no more envelopes, finish those that wait, and close every object."""
         self._closing = True
@@ -179,24 +148,33 @@ class Residents:
             await asyncio.wait(self._tasks)
         lost = [r.activation for r in self._residents.values() if r.activation is not None]
         self._residents.clear()
+        for activation in lost:
+            activation.crash()
         return lost
 
-    def _resident(self, noun: Noun) -> _Resident:
+    def _resident(self, noun: Noun) -> Resident:
         resident = self._residents.get(noun)
         if resident is None:
             cls: type[DurableObject] = registered(noun.cls)
             tenant.folder(self._data, noun)  # refuses what can be no tenant
 
             def make() -> Activation:
-                return Activation(noun, cls, self._data, clock=self._clock, random=self._random)
+                return Activation(
+                    noun,
+                    cls,
+                    self._data,
+                    clock=self._clock,
+                    random=self._random,
+                    host=self._host,
+                )
 
-            resident = _Resident(noun, make)
+            resident = Resident(noun, make)
             self._residents[noun] = resident
         self._residents.move_to_end(noun)
         resident.used_ms = self._clock.now_ms()
         return resident
 
-    def _start(self, resident: _Resident, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, resident: Resident, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Begin the one task that a resident has at a time."""
         resident.busy = True
         task = asyncio.create_task(work)
@@ -206,20 +184,43 @@ class Residents:
             self._sweeper = asyncio.create_task(self._sweep_for_ever())
         return task
 
-    async def _serve(self, resident: _Resident) -> None:
+    async def _serve(self, resident: Resident) -> None:
         """Run turns until nothing waits."""
         while resident.waiting:
-            count = min(len(resident.waiting), TURN_ENVELOPES_MAX)
-            batch = [resident.waiting.popleft() for _ in range(count)]
-            resident.bytes -= sum(each.size for each in batch)
+            batch = resident.take()
             outcomes = await self._on_a_thread(resident.turn, batch)
             self.turns += 1
             for each, outcome in zip(batch, outcomes, strict=True):
                 _tell(each.answer, outcome)
+            if resident.drain_due:
+                await self._drain_one(resident)
         resident.busy = False
+        self._drain_later(resident)
         self._make_room()
 
-    async def _rest(self, resident: _Resident) -> None:
+    async def _drain_one(self, resident: Resident) -> None:
+        merge = await self._on_a_thread(resident.drain)
+        if merge is not None:
+            task = asyncio.create_task(self._on_a_thread(run_merge, resident.noun, merge))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _drain_later(self, resident: Resident) -> None:
+        """Drain when nobody has called for a moment."""
+        if resident.drain_timer is None and not resident.drained and not self._closing:
+            loop = asyncio.get_running_loop()
+            resident.drain_timer = loop.call_later(DRAIN_AFTER_S, self._drain_idle, resident)
+
+    def _drain_idle(self, resident: Resident) -> None:
+        resident.drain_timer = None
+        if not (resident.busy or resident.drained or self._closing):
+            self._start(resident, self._drain_and_serve(resident))
+
+    async def _drain_and_serve(self, resident: Resident) -> None:
+        await self._drain_one(resident)
+        await self._serve(resident)
+
+    async def _rest(self, resident: Resident) -> None:
         """Close an object, unless somebody calls it meanwhile."""
         await self._on_a_thread(resident.sleep)
         if resident.waiting:
@@ -255,11 +256,12 @@ def _tell(answer: asyncio.Future[bytes], outcome: Outcome) -> None:
         answer.set_exception(copy(outcome))  # each of the turn's callers raises one of its own
 
 
-def _as_error(error: BaseException) -> RaydoError:
-    if isinstance(error, RaydoError):
-        return error
-    _log.error("A turn failed outside of any call", exc_info=error)
-    return ActivationBroken(f"The turn failed: {type(error).__name__}: {error}")
+def run_merge(noun: Noun, merge: Merge) -> None:
+    """Merge files of message ids; one that fails is tried again by the next activation."""
+    try:
+        merge.run()
+    except Exception:  # noqa: BLE001 - the ids are safe; a later activation merges them
+        _log.exception("Message ids of %s could not be merged", noun)
 
 
 def _files_max() -> int:

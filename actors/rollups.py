@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pyroaring import BitMap
 
@@ -24,6 +24,7 @@ from raydo.actors.daily import Daily
 from raydo.actors.database import Database
 from raydo.actors.people import People
 from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
+from raydo.actors.zone import DayMetrics
 from raydo.actors.zone import zone as find_zone
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import EVENT_NAMES_MAX
@@ -112,7 +113,7 @@ class Rollups:
 
     def days(
         self, count: int, zone: str, to_date: date | None, now_ms: int, *, bots: bool = True
-    ) -> list[dict[str, Any]]:
+    ) -> list[DayMetrics]:
         """Answer `{"date", "dau", "events", "partial"}` for `count` local days, newest first.
 
         `to_date` None ends with today. `partial` marks a day that is not over.
@@ -130,7 +131,12 @@ class Rollups:
         dates = [last - DAY * back for back in range(count)]
         totals = self._daily.totals(dates, where, bots=bots)
         return [
-            {"date": day.isoformat(), **totals[day]._asdict(), "partial": day >= today}
+            {
+                "date": day.isoformat(),
+                "dau": totals[day].dau,
+                "events": totals[day].events,
+                "partial": day >= today,
+            }
             for day in dates
         ]
 

@@ -1,7 +1,7 @@
 """What raydo keeps in a tenant's file, and in which version.
 
-The views are temporary: they call functions that only raydo's connections have, and a file whose
-own schema needs them could not be altered by any other tool.
+The view is temporary: it calls a function that only raydo's connections have, and a file whose
+own schema needs that could not be altered by any other tool.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from raydo.actors import idset, rollups
 from raydo.actors.database import Database
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -32,7 +33,12 @@ _TABLES: Final = (
     )""",
     "CREATE INDEX _raydo_by_timestamp ON raw_events (timestamp)",
     "CREATE TABLE _raydo_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    "CREATE TABLE _raydo_seen_ids (hash BLOB PRIMARY KEY, day INTEGER NOT NULL) WITHOUT ROWID",
+    # One row: the last record of the log whose effects are here, and the last seq given out.
+    """CREATE TABLE _raydo_log (
+        id INTEGER PRIMARY KEY CHECK (id = 1), drained_seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL
+    )""",
+    "INSERT INTO _raydo_log VALUES (1, 0, 0)",
     "CREATE TABLE _raydo_counters (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
     """CREATE TABLE _raydo_sessions (
         session BLOB PRIMARY KEY,
@@ -46,27 +52,22 @@ _TABLES: Final = (
     """CREATE TABLE _raydo_timers (
         name TEXT PRIMARY KEY, spec TEXT NOT NULL, zone TEXT NOT NULL, next_at_ms INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    *rollups.TABLES,
+    *idset.TABLES,
 )
 VIEWS: Final = (
     """CREATE TEMP VIEW events AS
         SELECT seq, id, event, user_id, anonymous_id, timestamp, received_at, properties, context,
             stream, flags, local_date(timestamp) AS date
         FROM main.raw_events""",
-    """CREATE TEMP VIEW hourly_events AS
-        SELECT local_hour(timestamp) AS hour, event, count(*) AS count
-        FROM main.raw_events GROUP BY 1, 2""",
-    """CREATE TEMP VIEW daily_metrics AS
-        SELECT local_date(timestamp) AS date, count(DISTINCT user_id) AS dau, count(*) AS events
-        FROM main.raw_events GROUP BY 1""",
 )
 VIEW_COLUMNS: Final = """seq id event user_id anonymous_id timestamp received_at properties context
-    stream flags date hour count dau events"""
+    stream flags date"""
+ROLLED_UP: Final = ("hourly_events", "daily_metrics")  # tables that a read brings up to date first
 
 
 def open_database(path: Path | None) -> Database:
     """Open a tenant's database, or a new one in memory, with raydo's tables and views.
-
-    A new file's tables stay in the open transaction, and reach the disk with its first effect.
 
     Raises:
         DataUnreadable: not a database of raydo's, or one of another version.
@@ -103,6 +104,7 @@ def _create(database: Database) -> None:
     for statement in _TABLES:
         database.run(statement)
     database.run("INSERT INTO _raydo_meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
+    database.commit()
 
 
 def use_calendar(connection: sqlite3.Connection, calendar: Calendar) -> None:
@@ -121,3 +123,26 @@ def _check_version(database: Database, names: set[str]) -> None:
             f"{database.path} has schema version {version}; this raydo reads {SCHEMA_VERSION}."
             " Use the raydo that wrote it, or a later one."
         )
+
+
+class RollupReads:
+    """Tell which statements may read the tables of rollups, by name or through a view."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._version = -1
+        self._through_views = False
+
+    def __contains__(self, sql: str) -> bool:
+        text = sql.lower()
+        if any(name in text for name in ROLLED_UP):
+            return True
+        version = self._database.run("PRAGMA schema_version")[0][0]
+        if version != self._version:
+            self._version = version
+            self._through_views = bool(self._database.run(_VIEWS_ON_ROLLUPS))
+        return self._through_views
+
+
+_VIEWS_ON_ROLLUPS: Final = """SELECT 1 FROM main.sqlite_schema WHERE type IN ('view', 'trigger')
+    AND (sql LIKE '%hourly_events%' OR sql LIKE '%daily_metrics%') LIMIT 1"""

@@ -1,37 +1,40 @@
 """All that one live object owns, marked and taken back as one.
 
 A call is a transaction: what it emits, counts, sets and writes by SQL stays when it returns, and
-goes when it raises. Nothing here commits; `effects` tells what a commit must write.
+goes when it raises. Nothing here reaches the disk; `effects` tells what must.
 
 Most calls use no SQL, so the transaction and the call's savepoint open with the first statement.
-Events become rows then, before the statement runs, so that a call reads what it and the calls
-before it emitted.
+Events become rows then, and are rolled up, before the statement runs, so that a call reads what it
+and the calls before it emitted.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from raydo.actors import reader, schema
 from raydo.actors.alarms import Alarms
 from raydo.actors.counters import Counters
-from raydo.actors.dedupe import Dedupe
-from raydo.actors.effects import Effects, write_events
+from raydo.actors.drain import write_events
+from raydo.actors.effects import Effects
 from raydo.actors.meta import Meta
 from raydo.actors.pipeline import Pipeline
+from raydo.actors.storage import as_failure, is_full
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
-from raydo.pipelining.errors import ActivationBroken, QueryForbidden
+from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from raydo.actors.database import Database
     from raydo.actors.event import NewId
+    from raydo.actors.rollups import Rollups
     from raydo.actors.sessions import Sessions
+    from raydo.actors.storage import Storage
     from raydo.pipelining.noun import Noun
 
 T = TypeVar("T")
@@ -50,20 +53,27 @@ class Mark(NamedTuple):
     writes: int
 
 
+class TurnFull(ActivationBroken):
+    """Say that the disk filled up inside a call, so that the turn's transaction is gone."""
+
+
 class State:
     """Hold one object's state, and run its calls as transactions."""
 
-    def __init__(self, noun: Noun, database: Database, new_id: NewId, now_ms: int) -> None:
+    def __init__(self, noun: Noun, storage: Storage, new_id: NewId, now_ms: int) -> None:
+        database = storage.database
         self.noun = noun
+        self.storage = storage
         self.database = database
+        self.refusal: StorageFull | None = None  # why calls with effects fail in this turn
         self.meta = Meta(database)
         self.counters = Counters(now_ms)
         self.counters.load(database.run("SELECT * FROM _raydo_counters"))
-        self.dedupe = Dedupe(database)
-        self.pipeline = Pipeline(self.dedupe, new_id)
+        self.pipeline = Pipeline(storage.ids, new_id)
         self.alarms = Alarms(database)
         self.calendar = Calendar(DEFAULT_ZONE)
-        self._last_seq: int = database.run("SELECT ifnull(max(seq), 0) FROM raw_events")[0][0]
+        self._rollup_reads = schema.RollupReads(database)
+        self._seen = storage.ids.mark()  # where this turn's message ids begin
         self._inserted = 0  # of the turn's events, how many are rows of the open transaction
         self._call: Mark | None = None  # where the present call begins
         self._savepoint = False
@@ -85,7 +95,7 @@ class State:
         return Mark(
             self.pipeline.mark(),
             self.counters.mark(),
-            self.dedupe.mark(),
+            self.storage.ids.mark() - self._seen,
             self.meta.mark(),
             self.alarms.mark(),
             self.database.writes,
@@ -95,12 +105,17 @@ class State:
         """Run one call: all of its effects, or none.
 
         Raises:
+            StorageFull: it has effects, and the disk has no room for this turn's.
+            TurnFull: the disk has no room, and the turn must be run again without effects.
             ActivationBroken: the database lost the transaction; nothing of the turn may leave.
         """
         mark = self._call = self.mark()
         try:
             result = run()
-        except BaseException:
+            self._refuse_effects(mark)
+        except BaseException as error:
+            if is_full(error):
+                self._lose_transaction(error)
             self._undo(mark)
             raise
         with self._unbroken():
@@ -112,12 +127,14 @@ class State:
 
     def effects(self, sessions: Sessions) -> Effects:
         """List what the turn changed and is not in the open transaction yet."""
+        last_seq = self.storage.last_seq
         return Effects(
             now_ms=self.now_ms,
-            first_seq=self._last_seq + self._inserted + 1,
+            first_seq=last_seq + self._inserted + 1,
+            seq=last_seq + max(1, self.pipeline.mark()),
             events=self.pipeline.since(self._inserted),
-            seen=self.dedupe.changes(),
-            counters=self.counters.dirty_rows(),
+            seen=self.storage.ids.since(self._seen),
+            counters=self.counters.changes(),
             facts=self.meta.changes(),
             timers=self.alarms.changes(),
             sessions=sessions.changed(),
@@ -126,15 +143,27 @@ class State:
 
     def settle(self) -> None:
         """Begin anew: what the turn changed is on disk."""
-        self._last_seq += self.pipeline.mark()
         self._inserted = 0
-        for part in (self.pipeline, self.counters, self.dedupe, self.meta, self.alarms):
+        for part in (self.pipeline, self.counters, self.meta, self.alarms):
             part.settle()
+        self.drained()
+
+    def drained(self) -> None:
+        """Begin anew: a drain ended all marks of message ids."""
+        self._seen = self.storage.ids.mark()
+
+    def undo(self, mark: Mark) -> None:
+        """Take the whole turn back, which began at `mark`."""
+        self.storage.rollback()
+        self._savepoint = False
+        self._undo(mark)
 
     # SQL
 
-    def before_statement(self) -> None:
+    def before_statement(self, sql: str = "", /) -> None:
         """Open the transaction and the call's savepoint, and make rows of what was emitted.
+
+        When `sql` may read the tables of rollups, they are brought up to date.
 
         Raises:
             QueryForbidden: no call is running.
@@ -143,10 +172,18 @@ class State:
             raise QueryForbidden("self.sql and self.db work while a call runs, and only there.")
         with self._unbroken():
             if not self._savepoint:
+                self.storage.begin()
                 self._insert_to(self._call.events)  # earlier calls' events are not this call's
                 self.database.savepoint()
                 self._savepoint = True
             self._insert_to(self.pipeline.mark())
+            if sql and sql in self._rollup_reads:
+                self._materialise()
+
+    def rollups(self) -> Rollups:
+        """Give the rollups, with everything in them that was emitted up to now."""
+        self.before_statement()
+        return self.storage.rollups
 
     def take_back(self) -> None:
         """Undo the rows that the present call wrote; its events will be rows again when needed."""
@@ -162,11 +199,12 @@ class State:
             QueryError, QueryForbidden, QueryLimit: see `reader`.
         """
         path = self.database.path
-        if self.pipeline.mark() > self._inserted:
-            self.before_statement()
-        if path is not None and not self.database.in_transaction:
-            return reader.query(path, self.calendar, sql, params, limit=limit)
+        if path is not None and self.pipeline.mark() == 0 and not self.database.in_transaction:
+            with suppress(StorageFull):  # what no transaction may keep is read inside one
+                self._unbroken_drain(sql)
+                return reader.query(path, self.calendar, sql, params, limit=limit)
         # What this turn wrote is on no other connection yet.
+        self.before_statement(sql)
         with self.database.lent() as connection:
             return reader.read(connection, sql, params, limit=limit)
 
@@ -190,8 +228,22 @@ class State:
     def _insert_to(self, end: int) -> None:
         if end > self._inserted:
             events = self.pipeline.since(self._inserted)[: end - self._inserted]
-            write_events(self.database, self._last_seq + self._inserted + 1, events)
+            first_seq = self.storage.last_seq + self._inserted + 1
+            write_events(self.storage.ground, first_seq, events)
             self._inserted = end
+
+    def _materialise(self) -> None:
+        if self.storage.rollups.materialise(self.zone):
+            self.storage.touch()
+
+    def _unbroken_drain(self, sql: str) -> None:
+        """Let the database's file have all that was acknowledged, before this turn."""
+        with self._unbroken():
+            self.storage.begin()
+            if sql in self._rollup_reads:
+                self._materialise()
+            self.storage.end_read(strict=True)
+        self.drained()
 
     def _undo(self, mark: Mark) -> None:
         with self._unbroken():
@@ -203,11 +255,23 @@ class State:
         self._inserted = min(self._inserted, mark.events)
         self.pipeline.rollback(mark.events)
         self.counters.rollback(mark.counters)
-        self.dedupe.rollback(mark.ids)
+        self.storage.ids.rollback(self._seen + mark.ids)
         self.alarms.rollback(mark.timers)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()
+
+    def _lose_transaction(self, error: BaseException) -> None:
+        """Go on without the transaction: on a full disk SQLite gives up the whole of it."""
+        if self.refusal is None:
+            raise TurnFull(str(error)) from error
+        self.storage.rollback()  # it held nothing but what can be drained again
+        self._savepoint = False
+
+    def _refuse_effects(self, mark: Mark) -> None:
+        wrote = self._savepoint and self.database.wrote()
+        if self.refusal is not None and (wrote or self.mark() != mark):
+            raise copy(self.refusal)
 
     @contextmanager
     def _unbroken(self) -> Iterator[None]:
@@ -215,4 +279,4 @@ class State:
         try:
             yield
         except sqlite3.Error as error:
-            raise ActivationBroken(f"{self.noun}: the database failed: {error}.") from error
+            raise as_failure(self.noun, error) from error

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from raydo.actors.disk import Disk, OsDisk, write_file
+from raydo.actors.disk import Disk, OsDisk, read_file, write_file
 from raydo.pipelining.errors import DataUnreadable, InvalidArgument, InvalidTenant
 from raydo.pipelining.limits import TENANT_BYTES_MAX
 from raydo.pipelining.noun import Noun
@@ -51,22 +51,19 @@ def folder(data: Path, noun: Noun) -> Path:
     return data / noun.cls / slug(noun.id)
 
 
-def exists(folder: Path) -> bool:
+def exists(folder: Path, disk: Disk = _DISK) -> bool:
     """Tell whether a tenant was created here."""
-    return (folder / ID_FILE).is_file()
+    return ID_FILE in disk.names(folder)
 
 
-def read_id(folder: Path) -> str:
+def read_id(folder: Path, disk: Disk = _DISK) -> str:
     """Return the exact id of the tenant in `folder`.
 
     Raises:
         DataUnreadable: there is none, or it is not the one that the folder is named after.
     """
-    if not exists(folder):
-        raise DataUnreadable(f"{folder} holds no tenant.")
     try:
-        with (folder / ID_FILE).open("rb") as file:
-            tenant = file.read(TENANT_BYTES_MAX + 1).decode()
+        tenant = read_file(disk, folder / ID_FILE)[: TENANT_BYTES_MAX + 1].decode()
         named = slug(tenant)
     except (OSError, UnicodeDecodeError, InvalidTenant) as error:
         raise DataUnreadable(f"{folder} holds no tenant: {error}") from None
@@ -84,8 +81,8 @@ def create(folder: Path, noun: Noun, disk: Disk = _DISK) -> None:
     """
     made = [path.parent for path in folder.parents if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    if exists(folder):
-        if (found := read_id(folder)) != noun.id:
+    if exists(folder, disk):
+        if (found := read_id(folder, disk)) != noun.id:
             raise DataUnreadable(f"{folder} belongs to {found!r}, not to {noun.id!r}.")
         disk.sync_folder(folder)
     else:

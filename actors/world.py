@@ -53,7 +53,7 @@ class World:
     ) -> None:
         self.connection.stop()
         for activation in self._lost:
-            activation.close()
+            activation.abandon()
 
     def __getattr__(self, name: str) -> Callable[[str], Any]:
         """Give `world.Cart("acme")` for any class, by its name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 from zoneinfo import ZoneInfo
 
 from raydo.pipelining.errors import InvalidArgument
@@ -24,6 +24,15 @@ class Day(NamedTuple):
     date: str
     start_ms: int
     end_ms: int
+
+
+class DayMetrics(TypedDict):
+    """One calendar day; `partial` while it has not ended."""
+
+    date: str
+    dau: int
+    events: int
+    partial: bool
 
 
 class Calendar:

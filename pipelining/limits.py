@@ -51,7 +51,8 @@ RETRY_MAX_S: Final = 2.0
 FLUSH_ON_EXIT_S: Final = 10.0  # how long leaving `connect()` waits for queued casts
 
 # Turns
-TURN_ENVELOPES_MAX: Final = 256  # envelopes that share one turn and one commit
+TURN_ENVELOPES_MAX: Final = 256  # envelopes that share one turn and one sync
+TURN_BYTES_MAX: Final = 16 * 1024 * 1024  # the same bound in bytes; one record has to hold the turn
 QUEUE_ENVELOPES_MAX: Final = 4_096  # envelopes that wait for one tenant before the next gets 503
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024  # the same bound in bytes
 HOST_THREADS: Final = (
@@ -139,6 +140,13 @@ START_ATTEMPTS_MAX: Final = (
     2  # Ray gives up after 30 s; on a busy machine the second one gets there
 )
 OBJECT_STORE_BYTES: Final = 128 * 1024 * 1024  # frames don't use Ray's store; its default is 30%
+
+# From the log to the database
+DRAIN_EVENTS: Final = 5_000  # undrained events before turns wait for a drain: a pause of 0.1 s
+DRAIN_BYTES: Final = 8 * 1024 * 1024  # the same bound in bytes, of memory and of what a start reads
+DRAIN_AFTER_S: Final = 1.0  # after the last turn; then a later start or read finds nothing to do
+CHECKPOINT_BYTES: Final = 4 * 1024 * 1024  # of SQLite's own log; its default bound, 1,000 pages
+SESSIONS_PER_TIDY: Final = 256  # sessions written before the oldest are forgotten
 
 # The pipeline's log
 SEGMENT_BYTES_FIRST: Final = 16 * 1024  # 10,000 tenants that wrote a little hold 160 MB, not 160 GB

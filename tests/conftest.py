@@ -102,7 +102,8 @@ class Live:
 
     def crash(self) -> None:
         """Leave the activation as a killed process would, and start another."""
-        self.lost.append(self.activation)  # not closed: what it has not committed is gone
+        self.activation.crash()
+        self.lost.append(self.activation)  # its database stays open: to close it would tidy up
         self.activation = self._activation()
 
     def sleep(self) -> None:
@@ -111,8 +112,9 @@ class Live:
         self.activation = self._activation()
 
     def close(self) -> None:
-        for activation in (*self.lost, self.activation):
-            activation.close()
+        for activation in self.lost:
+            activation.abandon()
+        self.activation.close()
 
     def _activation(self) -> Activation:
         source = random.Random(self.n).randbytes

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
+from support.counted import taken
 
 from raydo.actors.counters import Counters
 from raydo.pipelining.errors import DataUnreadable
@@ -19,7 +20,7 @@ def counters() -> Counters:
 def restarted(counters: Counters) -> Counters:
     """Carry the state of counters whose rows were never given out over a restart."""
     fresh = Counters(counters.now_ms)
-    fresh.load([(key, row) for key, row in counters.dirty_rows() if row is not None])
+    fresh.load([(key, row) for key, row in taken(counters) if row is not None])
     return fresh
 
 
@@ -64,7 +65,7 @@ def test_a_window_holds_sixty_parts_however_much_comes(counters: Counters) -> No
         counters.now_ms = T0 + step
         counters.incr("window", ttl=1, mode="window", at_ms=counters.now_ms - step * 7919 % 1_000)
 
-    [(_, row)] = counters.dirty_rows()
+    [(_, row)] = taken(counters)
     assert row is not None
     assert len(row) < 61 * 12
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.counted import taken
 
 from raydo.actors import counter_store
 from raydo.actors.counters import Counters
@@ -223,12 +224,12 @@ def test_only_get_and_count_can_be_reached_from_outside() -> None:
 
 def test_delete_removes_a_counter(counters: Counters) -> None:
     counters.incr("cart:1", ttl=60)
-    counters.dirty_rows()
+    taken(counters)
 
     assert counters.delete("cart:1")
     assert not counters.delete("cart:1")
     assert counters.count("cart:*") == 0
-    assert counters.dirty_rows() == [("cart:1", None)]
+    assert taken(counters) == [("cart:1", None)]
 
 
 def test_a_bounded_prefix_counts_the_rest_as_one(counters: Counters) -> None:
@@ -335,8 +336,7 @@ def test_count_and_get_refuse_what_is_no_text(counters: Counters) -> None:
 def test_rollback_undoes_a_turn_and_keeps_what_came_before(counters: Counters) -> None:
     counters.incr("plain", 5)
     counters.incr("active:alice", ttl=60)
-    counters.settle()
-    counters.dirty_rows()
+    taken(counters)
     before, mark = sorted(counters.items()), counters.mark()
 
     counters.incr("plain")
@@ -348,8 +348,7 @@ def test_rollback_undoes_a_turn_and_keeps_what_came_before(counters: Counters) -
     counters.rollback(mark)
 
     assert sorted(counters.items()) == before
-    assert not counters.changed
-    assert counters.dirty_rows() == []
+    assert taken(counters) == []
     counters.now_ms += 59_999
     assert counters.count("active:*") == 1
     counters.now_ms += 1
@@ -364,20 +363,18 @@ def test_a_rollback_keeps_the_calls_before_its_mark(counters: Counters) -> None:
     counters.incr("b")
 
     assert dict(counters.items()) == {"a": 1, "b": 1}
-    assert sorted(key for key, _ in counters.dirty_rows()) == ["a", "b"]
+    assert sorted(key for key, _ in taken(counters)) == ["a", "b"]
 
 
-def test_dirty_rows_hold_each_changed_key_once(counters: Counters) -> None:
+def test_changes_hold_each_changed_key_once(counters: Counters) -> None:
     counters.incr("a")
     counters.incr("a")
     counters.incr("b", ttl=60)
-    assert counters.changed
-    assert sorted(key for key, _ in counters.dirty_rows()) == ["a", "b"]
-    assert not counters.changed
-    assert counters.dirty_rows() == []
+    assert sorted(key for key, _ in taken(counters)) == ["a", "b"]
+    assert taken(counters) == []
 
     counters.incr("a")
-    [(key, row)] = counters.dirty_rows()
+    [(key, row)] = taken(counters)
 
     fresh = Counters(T0)
     assert row is not None
@@ -387,57 +384,56 @@ def test_dirty_rows_hold_each_changed_key_once(counters: Counters) -> None:
 
 def test_an_expired_keys_row_is_deleted_with_the_next_rows(counters: Counters) -> None:
     counters.incr("active:alice", ttl=60)
-    counters.dirty_rows()
+    taken(counters)
 
     counters.now_ms += 61_000
 
-    assert not counters.changed
-    assert counters.dirty_rows() == [("active:alice", None)]
-    assert counters.dirty_rows() == []
+    assert taken(counters) == [("active:alice", None)]
+    assert taken(counters) == []
 
 
 def test_a_key_that_expired_and_came_again_is_kept(counters: Counters) -> None:
     counters.incr("active:alice", 7, ttl=60)
-    counters.dirty_rows()
+    taken(counters)
     counters.now_ms += 61_000
     counters.count("*")
     counters.incr("active:alice", ttl=60)
 
-    [(key, row)] = counters.dirty_rows()
+    [(key, row)] = taken(counters)
 
     assert (key, row is not None) == ("active:alice", True)
 
 
 def test_a_row_that_expired_is_deleted_though_its_return_was_undone(counters: Counters) -> None:
     counters.incr("active:alice", ttl=60)
-    counters.dirty_rows()
+    taken(counters)
     counters.now_ms += 60_000
 
     mark = counters.mark()
     counters.incr("active:alice", ttl=60)
     counters.rollback(mark)
 
-    assert counters.dirty_rows() == [("active:alice", None)]
+    assert taken(counters) == [("active:alice", None)]
 
 
 def test_giving_out_rows_hides_no_expiry_of_the_same_second(counters: Counters) -> None:
     counters.incr("active:alice", ttl=1)
     counters.now_ms += 1_000
 
-    counters.dirty_rows()
+    taken(counters)
 
     assert counters.count("active:*") == 0
 
 
 def test_rows_that_expired_while_nobody_looked_are_not_loaded(counters: Counters) -> None:
     counters.incr("active:alice", ttl=60)
-    rows = [(key, row) for key, row in counters.dirty_rows() if row]
+    rows = [(key, row) for key, row in taken(counters) if row]
 
     late = Counters(T0 + 60_000)
     late.load(rows)
 
     assert late.items() == []
-    assert late.dirty_rows() == [("active:alice", None)]
+    assert taken(late) == [("active:alice", None)]
 
 
 def test_the_memory_of_expired_keys_is_freed(counters: Counters) -> None:
@@ -446,7 +442,7 @@ def test_the_memory_of_expired_keys_is_freed(counters: Counters) -> None:
         counters.now_ms = T0 + cycle * 10_000
         counters.incr_many([(f"g{cycle}:{n}", 1) for n in range(500)], ttl=1)
         counters.incr_many([(f"active:{n}", 1) for n in range(500)], ttl=5 + cycle % 3)
-        counters.dirty_rows()
+        taken(counters)
         if cycle == 3:
             early, _ = tracemalloc.get_traced_memory()
     late, _ = tracemalloc.get_traced_memory()

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.counted import taken
 
 from raydo.actors.counters import Counters
 
@@ -75,7 +76,11 @@ class Modelled(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        self.counters.settle()
+        for key, row in taken(self.counters):
+            if row is None:
+                self.disk.pop(key, None)
+            else:
+                self.disk[key] = row
         self.saved = None
 
     @rule()
@@ -91,12 +96,7 @@ class Modelled(RuleBasedStateMachine):
 
     @rule()
     def persist(self) -> None:
-        for key, row in self.counters.dirty_rows():
-            if row is None:
-                self.disk.pop(key, None)
-            else:
-                self.disk[key] = row
-        self.saved = None
+        self.settle()
         for later in (0, 1, 500, 2_001, 9_000, 60_000):  # equal at any later time
             twin = self.restarted()
             twin.now_ms = self.counters.now_ms + later

@@ -19,7 +19,7 @@ class Turn:
         self.database = database
         self.open = False
 
-    def before_statement(self) -> None:
+    def before_statement(self, _sql: str = "", /) -> None:
         if not self.open:
             self.open = True
             self.database.savepoint()

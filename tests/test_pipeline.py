@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from raydo.actors.dedupe import Dedupe
+from raydo.actors.disk import OsDisk
 from raydo.actors.event import MADE_ID, parse
+from raydo.actors.idset import IdSet
 from raydo.actors.pipeline import Pipeline
 from raydo.actors.schema import open_database
 from raydo.pipelining.errors import InvalidArgument, InvalidEvent
@@ -17,8 +18,8 @@ NOW_MS = 1_767_225_600_000
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
     numbers = count(1)
-    dedupe = Dedupe(open_database(tmp_path / "tenant.db"))
-    pipeline = Pipeline(dedupe, lambda: f"made-{next(numbers)}")
+    ids = IdSet(open_database(tmp_path / "tenant.db"), OsDisk(), tmp_path)
+    pipeline = Pipeline(ids, lambda: f"made-{next(numbers)}")
     pipeline.now_ms = NOW_MS
     return pipeline
 

@@ -10,6 +10,7 @@ import pytest
 
 from raydo.actors import gate, reader
 from raydo.actors.reader import query, read
+from raydo.actors.rollups import RolledEvent, Rollups
 from raydo.actors.schema import open_database, use_calendar
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import InvalidArgument, QueryError, QueryForbidden, QueryLimit
@@ -32,6 +33,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.run_many(
         "INSERT INTO raw_events VALUES (?, ?, ?, ?, NULL, ?, 0, '{\"n\":1}', NULL, 's', 0)", rows
     )
+    rollups = Rollups(database)
+    rollups.apply(RolledEvent(at_ms, event, user, False) for _, _, event, user, at_ms in rows)
+    rollups.materialise(NEW_YORK.name)
     database.run("CREATE TABLE carts (sku TEXT, picture BLOB)")
     database.run("INSERT INTO carts VALUES ('pen', x'00ff')")
     database.run("CREATE VIRTUAL TABLE notes USING fts5(text)")
@@ -84,7 +88,7 @@ def test_a_select_answers_columns_rows_and_what_it_took(ask: Ask) -> None:
     }
 
 
-def test_the_views_count_by_the_tenants_own_days_and_hours(ask: Ask) -> None:
+def test_the_rolled_up_tables_count_by_the_tenants_own_days_and_hours(ask: Ask) -> None:
     days = ask("SELECT date, dau, events FROM daily_metrics ORDER BY date DESC LIMIT 7")["rows"]
     assert days == [
         {"date": "2026-01-01", "dau": 3, "events": 6},

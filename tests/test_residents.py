@@ -261,7 +261,7 @@ async def test_closing_finishes_what_waits_and_takes_no_more(
     assert held.done()
     assert results(await waiting) == [1]
     [folder] = names_in(tmp_path / "Door")
-    assert names_in(tmp_path / "Door" / folder) == ["id", "tenant.db"]  # no log is left
+    assert names_in(tmp_path / "Door" / folder) == ["epoch", "id", "tenant.db"]  # no log is left
 
 
 async def test_a_crash_keeps_what_was_answered(residents: Residents) -> None:
@@ -270,4 +270,4 @@ async def test_a_crash_keeps_what_was_answered(residents: Residents) -> None:
     lost = await residents.crash()
     assert results(await residents.deliver(acme, envelope("knocks"))) == [1]
     for activation in lost:
-        activation.close()
+        activation.abandon()

@@ -1,0 +1,120 @@
+"""One object's queue and its activation: what a thread of the pool does for it, one task at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from raydo.pipelining.errors import ActivationBroken, RaydoError, StorageFull
+from raydo.pipelining.frame import Entry, encode_answers
+from raydo.pipelining.limits import TURN_BYTES_MAX, TURN_ENVELOPES_MAX
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from raydo.actors.activation import Activation
+    from raydo.actors.idrun import Merge
+    from raydo.pipelining.noun import Noun
+
+_log = logging.getLogger("raydo")
+
+Outcome = bytes | RaydoError
+
+
+class Waiting(NamedTuple):
+    """One envelope, decoded, and who waits for its answer."""
+
+    entries: list[Entry]
+    size: int
+    answer: asyncio.Future[bytes]
+
+
+class Resident:
+    """Hold one object's queue and, while it is awake, its activation."""
+
+    def __init__(self, noun: Noun, make: Callable[[], Activation]) -> None:
+        self.noun = noun
+        self.make = make
+        self.activation: Activation | None = None  # touched by a thread alone while `busy`
+        self.waiting: deque[Waiting] = deque()
+        self.bytes = 0
+        self.busy = False
+        self.used_ms = 0
+        self.drain_timer: asyncio.TimerHandle | None = None
+
+    def add(self, waiting: Waiting) -> None:
+        """Let an envelope wait for the next turn."""
+        self.waiting.append(waiting)
+        self.bytes += waiting.size
+
+    def take(self) -> list[Waiting]:
+        """Take out the envelopes of one turn: the first, and what fits beside it."""
+        taken: list[Waiting] = []
+        size = 0
+        while self.waiting and len(taken) < TURN_ENVELOPES_MAX:
+            size += self.waiting[0].size
+            if taken and size > TURN_BYTES_MAX:
+                break
+            taken.append(self.waiting.popleft())
+        self.bytes -= sum(each.size for each in taken)
+        return taken
+
+    @property
+    def drain_due(self) -> bool:
+        """Whether the next turn should wait for a drain."""
+        return self.activation is not None and self.activation.drain_due
+
+    @property
+    def drained(self) -> bool:
+        """Whether there is nothing to drain."""
+        return self.activation is None or self.activation.drained
+
+    # On a thread of the pool
+
+    def turn(self, batch: list[Waiting]) -> list[Outcome]:
+        """Run one turn for all of `batch`."""
+        try:
+            if self.activation is None:
+                self.activation = self.make()
+            answers = iter(self.activation.run([e for each in batch for e in each.entries]))
+            return [encode_answers([next(answers) for _ in each.entries]) for each in batch]
+        except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
+            self._drop()
+            return [_as_error(error)] * len(batch)
+
+    def drain(self) -> Merge | None:
+        """Drain; return a merge of message ids to run beside the turns."""
+        if self.activation is None:
+            return None
+        try:
+            self.activation.drain()
+            return self.activation.merge_due()
+        except StorageFull:
+            _log.warning("%s cannot be drained: the disk is full", self.noun)
+        except Exception:  # noqa: BLE001 - what was acknowledged is in the log
+            _log.exception("%s could not be drained; its next call starts it anew", self.noun)
+            self._drop()
+        return None
+
+    def sleep(self) -> None:
+        """Let the object hibernate."""
+        activation, self.activation = self.activation, None
+        if activation is not None:
+            try:
+                activation.close()
+            except Exception:  # noqa: BLE001 - the next call drains it
+                _log.exception("%s went to sleep with a log that is not drained", self.noun)
+
+    def _drop(self) -> None:
+        activation, self.activation = self.activation, None
+        if activation is not None:
+            activation.abandon()
+
+
+def _as_error(error: BaseException) -> RaydoError:
+    if isinstance(error, RaydoError):
+        return error
+    _log.error("A turn failed outside of any call", exc_info=error)
+    return ActivationBroken(f"The turn failed: {type(error).__name__}: {error}")

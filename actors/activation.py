@@ -155,7 +155,8 @@ class Activation:
             with self._breaking(but=StorageFull):
                 self._state.storage.drain()
         finally:
-            self._drained(self._state)
+            if self._state is not None:  # else it broke
+                self._drained(self._state)
 
     def merge_due(self) -> Merge | None:
         """Return files of message ids that should become one; `run` it on any thread."""

@@ -191,6 +191,9 @@ class Database:
 
     def close(self) -> None:
         """Close without committing."""
+        # A cursor that is still referred to keeps a closed connection's transaction, and its lock.
+        with suppress(sqlite3.Error):
+            self.rollback()
         self._connection.close()
 
     @contextmanager

@@ -22,11 +22,11 @@ objects by importing their classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from raydo.actors.counters import Counters
 from raydo.actors.schedule import Every, Schedule
-from raydo.pipelining.method import Exposed
+from raydo.pipelining.method import Exposed, call
 from raydo.pipelining.stub import Remote
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ if TYPE_CHECKING:
     from raydo.actors.pipeline import Pipeline
     from raydo.actors.rollups import Rollups
     from raydo.actors.state import State
+
+
+class Loss(TypedDict):
+    """Records that were acknowledged and can no longer be read; None when nothing tells."""
+
+    segment: str
+    first_seq: int
+    last_seq: int | None
+    lost_max: int | None
 
 
 class DurableObject(Remote, register=False):
@@ -82,6 +91,19 @@ class DurableObject(Remote, register=False):
     def every(self) -> Every:
         """Register timers: `self.every.day.at("3am")(self.tidy)`."""
         return Every(self._register)
+
+    @call
+    def degraded(self) -> list[Loss]:
+        """List what the object's log has lost to a damaged disk, until `raydo repair` accepts it."""
+        return [
+            {
+                "segment": damage.segment,
+                "first_seq": damage.first_seq,
+                "last_seq": damage.last_seq,
+                "lost_max": damage.lost_max,
+            }
+            for damage in self._state.storage.damage
+        ]
 
     @property
     def rollups(self) -> Rollups:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from raydo.actors.damage import DAMAGED, NOTE, RECEIPT, Damage, quarantine, read_shelf
 from raydo.actors.disk import Disk, read_file, write_file
@@ -59,16 +59,23 @@ class Report:
         return None if None in counts else sum(count for count in counts if count)
 
 
-def survey(disk: Disk, folder: Path, *, noun: Noun, drained_seq: int, received: Received) -> Report:
+class Known(NamedTuple):
+    """What the tenant's database tells of its log."""
+
+    noun: Noun
+    drained_seq: int
+    received: Received
+
+
+def survey(disk: Disk, folder: Path, known: Known) -> Report:
     """Read the log and say what it has lost; changes nothing."""
+    noun, drained_seq, received = known
     found = recover(disk, folder, tenant=tenant_hash(noun), drained_seq=drained_seq)
     hurt = tuple(_hurt(damage, received) for damage in found.recovery.damage)
     return Report(hurt, _ahead(found, drained_seq))
 
 
-def accept(
-    disk: Disk, folder: Path, *, noun: Noun, drained_seq: int, received: Received, now_ms: int
-) -> tuple[Path, ...]:
+def accept(disk: Disk, folder: Path, known: Known, now_ms: int) -> tuple[Path, ...]:
     """Accept every loss: write a receipt for each damaged segment and delete it.
 
     After a crash call it again; a receipt that stands is not written anew.
@@ -77,6 +84,7 @@ def accept(
         InvalidArgument: records that can still be read are not in the database yet.
         OSError: the disk refused.
     """
+    noun, drained_seq, received = known
     found = recover(disk, folder, tenant=tenant_hash(noun), drained_seq=drained_seq)
     _refuse_undrained(disk, found, drained_seq)
     for segment, note in found.notes.items():
@@ -107,12 +115,12 @@ def _accept_one(
         content: bytes | None = read_file(disk, damaged)
     except FileNotFoundError:
         content = None  # the whole segment was missing
-    wire = {
-        "damage": [_wire(hurt) for hurt in hurts],
+    told = {
+        "damage": [wire(hurt) for hurt in hurts],
         "deleted_bytes": len(content) if content is not None else 0,
         "deleted_blake2b": blake2b(content, digest_size=16).hexdigest() if content else None,
     }
-    receipt = _write_receipt(disk, folder, segment, wire, now_ms)
+    receipt = _write_receipt(disk, folder, segment, told, now_ms)
     _delete(disk, folder, damaged)
     _delete(disk, folder, folder / file_name(segment, NOTE))
     return receipt
@@ -123,19 +131,19 @@ def _accept_ahead(
 ) -> Path:
     """Start the log anew behind the database; the records that it still has are drained."""
     first, last = ahead
-    wire = {"lost_after_draining": {"first_seq": first, "last_seq": last}}
-    receipt = _write_receipt(disk, folder, found.segments[-1].id, wire, now_ms)
+    told = {"lost_after_draining": {"first_seq": first, "last_seq": last}}
+    receipt = _write_receipt(disk, folder, found.segments[-1].id, told, now_ms)
     for segment in found.segments:
         _delete(disk, folder, segment.path)
     return receipt
 
 
 def _write_receipt(
-    disk: Disk, folder: Path, segment: SegmentId, wire: Mapping[str, object], now_ms: int
+    disk: Disk, folder: Path, segment: SegmentId, told: Mapping[str, object], now_ms: int
 ) -> Path:
     path = folder / file_name(segment, RECEIPT)
     at = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    text = json.dumps({"segment": file_name(segment), "accepted_at": at, **wire}, indent=1)
+    text = json.dumps({"segment": file_name(segment), "accepted_at": at, **told}, indent=1)
     write_file(disk, path, text.encode())
     return path
 
@@ -162,6 +170,7 @@ def _day(ms: int | None) -> str | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()
 
 
-def _wire(hurt: Hurt) -> dict[str, object]:
+def wire(hurt: Hurt) -> dict[str, object]:
+    """Return one damage as a receipt has it."""
     days = {"first_day": hurt.first_day, "last_day": hurt.last_day}
     return {**asdict(hurt.damage), "lost_max": hurt.damage.lost_max, **days}

@@ -70,7 +70,7 @@ class Storage:
         self._tail: list[Effects] = []  # synced in the log, and not in the database
         self._tail_bytes = self._tail_events = 0
         self._changed = False  # whether the open transaction has more in it than the object's SQL
-        self._drained_seq, self.last_seq = _watermarks(database)
+        self._drained_seq, self.last_seq = watermarks(database)
         if self._log is not None:
             self.last_seq = max(self.last_seq, self._log.last_seq)
         self._since_tidy = SESSIONS_PER_TIDY
@@ -103,12 +103,15 @@ class Storage:
         database: Database | None = None
         try:
             database = open_database(folder / DATABASE_FILE)
+            if database.wal_bytes():
+                # After a kill or a failed sync it may hold commits that no disk has yet.
+                database.checkpoint()
             log = Log.open(
                 disk,
                 folder,
                 noun=noun,
                 epoch=lease.epoch,
-                drained_seq=_watermarks(database)[0],
+                drained_seq=watermarks(database)[0],
                 check=lease.check,
                 random=random,
             )
@@ -170,6 +173,8 @@ class Storage:
         Raises:
             StorageFull: there is none, and `strict`.
         """
+        if self._lease is not None:
+            self._lease.check()  # nor may a reader hear of what has been since a takeover
         if not self._changed or self._lease is None:
             self.rollback()
             return
@@ -347,6 +352,7 @@ def full(error: BaseException) -> StorageFull:
     return StorageFull("The disk is full.", retry_after_s=STORAGE_RETRY_AFTER_S)
 
 
-def _watermarks(database: Database) -> tuple[int, int]:
+def watermarks(database: Database) -> tuple[int, int]:
+    """Return `drained_seq`, the last record of the log that is here, and the last seq given out."""
     row: tuple[int, int] = database.run("SELECT drained_seq, last_seq FROM _raydo_log")[0]
     return row

@@ -1,6 +1,6 @@
 """The command `raydo`: what each subcommand does, and how it ends.
 
-Exit codes: 0 done, 1 done but some events were rejected, 2 not done (one sentence on stderr, with
+Exit codes: 0 done, 1 done but some events were rejected or are lost, 2 not done (one sentence on stderr, with
 the error's stable code). Every option can also be given by the variable that its help names.
 Subcommands import what they run, so that `--help` is quick.
 """
@@ -138,6 +138,38 @@ def tenants(*, url: Url = None, data: Data = None, json: Json = False) -> None:
         printing.show_json(found)
     else:
         printing.show_tenants(found)
+
+
+@app.command()
+def repair(
+    *,
+    tenant: Tenant = "default",
+    object_: options.Object = "Analytics",
+    data: Data = None,
+    accept_loss: options.AcceptLoss = False,
+    json: Json = False,
+) -> None:
+    """Show what a damaged disk has taken from a tenant's log, and accept it.
+
+    Stop the server first. Exit code 1 says that there is a loss which nobody has accepted.
+    """
+    from raydo.actors.clock import SystemClock
+    from raydo.gateway import printing
+    from raydo.gateway.repairing import repair_tenant
+    from raydo.pipelining.noun import noun
+
+    done = repair_tenant(
+        data or Path("data"),
+        noun(object_, tenant),
+        accept_loss=accept_loss,
+        now_ms=SystemClock().now_ms(),
+    )
+    if json:
+        printing.show_json(done.wire())
+    else:
+        printing.show_repair(done)
+    if not done.whole:
+        raise typer.Exit(REJECTED)
 
 
 @app.command()

@@ -111,6 +111,15 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Rows at most.")]
 Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; quote it.")]
 
+# Of a repair
+Object = Annotated[str, typer.Option("--object", metavar="CLASS", help="Which durable object.")]
+AcceptLoss = Annotated[
+    bool,
+    typer.Option(
+        "--accept-loss", help="Write a receipt of what is gone, and delete the damaged files."
+    ),
+]
+
 # Of an import
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="CSV or one JSON object a line; gzip or plain.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -14,6 +14,9 @@ from rich.text import Text
 from raydo.gateway.importer import Report
 from raydo.gateway.target import Target
 from raydo.pipelining.limits import IMPORT_REASONS_MAX
+
+if TYPE_CHECKING:
+    from raydo.gateway.repairing import Repaired
 
 _out: Final = Console(highlight=False)
 _err: Final = Console(stderr=True, highlight=False)
@@ -72,6 +75,33 @@ def show_tenants(found: list[dict[str, str]]) -> None:
     for one in found:
         sys.stdout.write(f"{one['object']}\t{one['tenant']}\n")  # rich would expand the tab
     _err.print(f"{len(found):,} in all")
+
+
+def show_repair(done: Repaired) -> None:
+    """Print what a log has lost, and where the receipts are."""
+    report = done.report
+    for hurt in report.hurt:
+        damage = hurt.damage
+        last = "?" if damage.last_seq is None else damage.last_seq
+        _out.print(
+            f"{damage.segment}: {damage.bytes:,} bytes at {damage.offset:,} are damaged;"
+            f" seq {damage.first_seq} to {last}, received {hurt.first_day or '?'} to"
+            f" {hurt.last_day or '?'}, at most {_many(damage.lost_max)}",
+            soft_wrap=True,
+        )
+    if report.ahead is not None:
+        first, last = report.ahead
+        _out.print(f"The log ends early: seq {first} to {last} are in the database only.")
+    for path in done.receipts:
+        _out.print(f"Accepted; the receipt is {path}", soft_wrap=True)
+    if not (report.hurt or report.ahead):
+        _out.print("Nothing is damaged.")
+    elif not done.receipts:
+        _err.print("Restore the disk's files, or accept the loss with --accept-loss.")
+
+
+def _many(count: int | None) -> str:
+    return "an unknown number of records" if count is None else f"{count:,} records"
 
 
 def show_where_to_look(target: Target) -> None:

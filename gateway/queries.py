@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from raydo.actors.object import Loss
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies, decode_json
 from raydo.gateway.replies import answer
 from raydo.gateway.tenancy import parameters, tenant_of
 from raydo.pipelining.errors import InvalidArgument
 
-DAYS_DEFAULT = 7
+DAYS_DEFAULT: Final = 7
+DEGRADED: Final = "x-raydo-degraded"  # a reply lacks these: the tenant's log was damaged
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,7 +39,9 @@ class Queries:
     async def stats(self, scope: Scope, _receive: Receive) -> Response:
         """Who is active now, events by name, and the declared counters."""
         tenant = tenant_of(scope, parameters(scope), self._domain)
-        return answer(await self._backend.analytics(tenant).stats())
+        stub = self._backend.analytics(tenant)
+        stats, lost = await asyncio.gather(stub.stats(), stub.degraded())
+        return _marked(stats, lost, inside=True)
 
     async def dau(self, scope: Scope, _receive: Receive) -> Response:
         """Daily active users by calendar day, newest first."""
@@ -44,7 +49,8 @@ class Queries:
         tenant = tenant_of(scope, query, self._domain)
         days = _whole(query, "days", DAYS_DEFAULT)
         stub = self._backend.analytics(tenant)
-        return answer(await stub.dau(days, query.get("tz"), query.get("to")))
+        metrics = stub.dau(days, query.get("tz"), query.get("to"))
+        return _marked(*await asyncio.gather(metrics, stub.degraded()))
 
     async def query(self, scope: Scope, receive: Receive) -> Response:
         """Run one read-only SELECT over the tenant's own data."""
@@ -52,7 +58,22 @@ class Queries:
         async with self._bodies.read(scope, receive) as body:
             question = decode_json(body, Question)
         stub = self._backend.analytics(tenant)
-        return answer(await stub.query(question.sql, question.params, question.limit))
+        reply = stub.query(question.sql, question.params, question.limit)
+        return _marked(*await asyncio.gather(reply, stub.degraded()), inside=True)
+
+
+def _marked(value: Any, lost: list[Loss], *, inside: bool = False) -> Response:
+    """Answer `value`, and say when acknowledged events are missing from it."""
+    if not lost:
+        return answer(value)
+    response = answer({**value, "degraded": lost} if inside else value)
+    response.headers[DEGRADED] = ", ".join(_span(loss) for loss in lost)
+    return response
+
+
+def _span(loss: Loss) -> str:
+    last = "" if loss["last_seq"] is None else loss["last_seq"]
+    return f"seq {loss['first_seq']}-{last}"
 
 
 def _whole(query: dict[str, str], name: str, default: int) -> int:

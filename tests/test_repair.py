@@ -9,7 +9,7 @@ import pytest
 from sim.bench import FOLDER, NOUN, Bench, fill, filled, path, seqs
 from sim.disk import Crashed
 
-from raydo.actors.repair import Report, accept, survey
+from raydo.actors.repair import Known, Report, accept, survey
 from raydo.pipelining.errors import DataUnreadable, InvalidArgument
 
 DAY_MS = 86_400_000
@@ -24,17 +24,11 @@ def received(first_seq: int, last_seq: int | None) -> tuple[int | None, int | No
 
 
 def look(bench: Bench, drained_seq: int) -> Report:
-    return survey(bench.disk, FOLDER, noun=NOUN, drained_seq=drained_seq, received=received)
+    return survey(bench.disk, FOLDER, Known(NOUN, drained_seq, received))
 
 
 def take_loss(bench: Bench, drained_seq: int) -> tuple[Path, ...]:
-    return accept(
-        *(bench.disk, FOLDER),
-        noun=NOUN,
-        drained_seq=drained_seq,
-        received=received,
-        now_ms=NOW_MS,
-    )
+    return accept(bench.disk, FOLDER, Known(NOUN, drained_seq, received), NOW_MS)
 
 
 @pytest.fixture

@@ -200,8 +200,8 @@ class Activation:
                 answers = [self._answer(state, entry) for entry in entries]
             self._end(state, before)
         except (StorageFull, TurnFull) as error:
-            if not self._born:
-                raise
+            if self._state is not state:
+                raise  # it could not be born
             return self._reads_only(state, before, entries, full(error))
         return answers
 
@@ -248,8 +248,9 @@ class Activation:
             return Reply((), (Failure(0, pack_error(error)[0]),)).encode()
 
     def _be_born(self) -> State:
-        if self._state is not None:
-            self._state.storage.abandon()
+        state, self._state = self._state, None
+        if state is not None:
+            state.storage.abandon()
         tenant.create(self._folder, self.noun, self._disk)
         self._born = True
         return self._start()

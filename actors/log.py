@@ -280,9 +280,10 @@ class Log:
         if error.errno not in FULL or written:
             self._broken = error
             return
-        with self._lock:
-            self._full = error
-            self._pending[:0] = batch
+        if batch:  # a claim leaves nothing to be tried again
+            with self._lock:
+                self._full = error
+                self._pending[:0] = batch
 
     def _refusal(self) -> RaydoError:
         if self._full and not self._broken:

@@ -146,8 +146,11 @@ class Residents:
         """Forget every live object between two turns, without closing it, and hand it over."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-        lost = [r.activation for r in self._residents.values() if r.activation is not None]
+        residents = list(self._residents.values())
         self._residents.clear()
+        lost = [r.activation for r in residents if r.activation is not None]
+        for resident in residents:
+            resident.activation = None  # a drain that was planned finds nothing to do
         for activation in lost:
             activation.crash()
         return lost

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -19,8 +16,6 @@ from hypothesis import strategies as st
 from raydo.actors import people, rollups, usersets
 from raydo.actors.buckets import BUCKET_MS
 from raydo.actors.database import Database
-from raydo.actors.disk import OsDisk
-from raydo.actors.idset import IdSet, id_hash
 from raydo.actors.rollups import RolledEvent, Rollups
 from raydo.pipelining.errors import InvalidArgument
 
@@ -318,38 +313,3 @@ def test_a_day_lived_twice_and_a_day_left_out_are_right() -> None:
     opened.check("Pacific/Apia")
     opened.check("America/New_York")
     opened.check("Antarctica/Casey")
-
-
-def real_events() -> dict[str, list[tuple[bytes, RolledEvent]]]:
-    if not DATA.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{DATA} is missing")
-        pytest.skip(f"the data set is not there: {DATA}")
-    tenants: defaultdict[str, list[tuple[bytes, RolledEvent]]] = defaultdict(list)
-    with gzip.open(DATA, "rt", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            at_ms = int(datetime.fromisoformat(row["timestamp"]).timestamp() * 1000)
-            rolled = RolledEvent(at_ms, row["event"], row["user_id"] or None, row["is_bot"] == "1")
-            tenants[row["tenant"]].append((id_hash(row["message_id"].encode()), rolled))
-    return tenants
-
-
-def test_real_events_shuffled_and_sent_twice_equal_the_plain_computation(tmp_path: Path) -> None:
-    source = random.Random(2026)
-    for tenant, events in real_events().items():
-        opened = Opened()
-        ids = IdSet(opened.database, OsDisk(), tmp_path)
-        ids.create()
-        sent = events + source.sample(events, len(events) // 3)
-        source.shuffle(sent)
-        while sent:
-            batch = [sent.pop() for _ in range(min(len(sent), source.randrange(1, 3_000)))]
-            fresh = ids.fresh([key for key, _ in batch], 20_000)
-            opened.apply(*(rolled for (_, rolled), new in zip(batch, fresh, strict=True) if new))
-        in_tables = source.choice(ZONES)
-        for zone in ZONES:
-            plain = plain_days(opened.raw, zone)
-            opened.check_days(zone, plain)
-            if zone == in_tables:
-                opened.check_tables(zone, plain)
-        assert len(opened.raw) > 300, tenant

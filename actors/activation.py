@@ -24,10 +24,11 @@ from raydo.actors import tenant
 from raydo.actors.clock import Clock
 from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.event import fresh_ids
+from raydo.actors.failure import failure, full
 from raydo.actors.object import DurableObject
 from raydo.actors.sessions import Sessions
 from raydo.actors.state import Mark, State, TurnFull
-from raydo.actors.storage import Storage, as_failure, full
+from raydo.actors.storage import Storage
 from raydo.pipelining.errors import (
     ActivationBroken,
     CallerError,
@@ -173,7 +174,7 @@ class Activation:
             try:
                 state.storage.close()
             except (sqlite3.Error, OSError) as error:
-                raise as_failure(self.noun, error) from error
+                raise failure(self.noun, error) from error
 
     def abandon(self) -> None:
         """Let go of everything as the end of the process would."""
@@ -307,5 +308,5 @@ class Activation:
         except BaseException as error:
             self.abandon()
             if isinstance(error, sqlite3.Error | OSError):
-                raise as_failure(self.noun, error) from error
+                raise failure(self.noun, error) from error
             raise

@@ -26,22 +26,11 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from raydo.pipelining.errors import ActivationBroken, RaydoError, StorageFull
-from raydo.pipelining.limits import STORAGE_RETRY_AFTER_S
-
 if TYPE_CHECKING:
     from pathlib import Path
 
 DRAFT_SUFFIX: Final = ".new"  # a file that is still being made; after a crash it is litter
 ZEROS_BYTES: Final = 256 * 1024
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def failure(what: str, error: OSError) -> RaydoError:
-    """Turn an error of the disk into ours: StorageFull when it is full, else ActivationBroken."""
-    if error.errno in FULL:
-        return StorageFull(f"The disk is full: {error}", retry_after_s=STORAGE_RETRY_AFTER_S)
-    return ActivationBroken(f"{what} can't be read or written: {error}")
 
 
 class Disk(Protocol):

@@ -20,7 +20,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
-from raydo.actors.disk import Disk, failure
+from raydo.actors.disk import Disk
+from raydo.actors.failure import failure
 from raydo.actors.process import OsProcesses, Processes
 from raydo.actors.segment import newest_epoch
 from raydo.pipelining.errors import ActivationBroken, DataInUse, DataUnreadable

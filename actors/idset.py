@@ -34,6 +34,7 @@ from typing import Final
 
 from raydo.actors.database import Database
 from raydo.actors.disk import DRAFT_SUFFIX, Disk
+from raydo.actors.failure import is_full
 from raydo.actors.idrun import KEY_BYTES, Merge, Run, probes, write_run
 from raydo.pipelining.errors import DataUnreadable
 from raydo.pipelining.limits import DEDUPE_DAYS, ID_RUNS_PER_LEVEL, IDS_TAIL_MAX
@@ -230,14 +231,24 @@ class IdSet:
         self._stored = self._count_stored()
 
     def _seal(self) -> None:
-        """Move the stored ids from rows to one file a day."""
+        """Move the stored ids from rows to one file a day, if there is room for files."""
         days: defaultdict[int, list[bytes]] = defaultdict(list)
         for day, stored in self._database.run("SELECT day, keys FROM _raydo_ids ORDER BY n"):
             days[day] += _split(stored)
-        for day, keys in days.items():
-            self._staged.sealed.setdefault(day, []).extend(keys)
-            chunk = b"".join(sorted(keys))
-            self._list(write_run(self._disk, self._next_path(), day, len(keys), [chunk]))
+        runs: list[Run] = []
+        try:
+            for day, keys in days.items():
+                chunk = b"".join(sorted(keys))
+                runs.append(write_run(self._disk, self._next_path(), day, len(keys), [chunk]))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            # As rows they count as well, and who only reads must not fail for want of room.
+            self._garbage += [run.path.name for run in runs]
+            return
+        for run in runs:
+            self._staged.sealed.setdefault(run.day, []).extend(days[run.day])
+            self._list(run)
         self._database.run("DELETE FROM _raydo_ids")
         self._stored = 0
 

@@ -28,7 +28,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from raydo.actors.damage import left_over
-from raydo.actors.disk import FULL, Disk, failure
+from raydo.actors.disk import Disk
+from raydo.actors.failure import failure, is_full
 from raydo.actors.recovery import Recovered, Segment, put_aside, recover, refuse_a_database_ahead
 from raydo.actors.segment import (
     KIND_MAX,
@@ -277,7 +278,7 @@ class Log:
     def _fail(self, error: OSError, batch: list[Entry]) -> None:
         writer = self._writer
         written = writer and batch and writer.last_seq >= batch[-1].seq
-        if error.errno not in FULL or written:
+        if not is_full(error) or written:
             self._broken = error
             return
         if batch:  # a claim leaves nothing to be tried again

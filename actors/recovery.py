@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from raydo.actors.damage import BEFORE_ALL, DAMAGED, Damage, Note, Shelf, quarantine, read_shelf
-from raydo.actors.disk import FULL, Disk, read_file
+from raydo.actors.disk import Disk, read_file
+from raydo.actors.failure import is_full
 from raydo.actors.scan import Gap, Limit, Scan, scan
 from raydo.actors.segment import (
     HEADER_BYTES,
@@ -145,7 +146,7 @@ def put_aside(disk: Disk, folder: Path, found: Recovered) -> tuple[Segment, ...]
         try:
             quarantine(disk, folder, key, note)
         except OSError as error:
-            if error.errno not in FULL:
+            if not is_full(error):
                 raise
         else:
             aside.add(key)

@@ -21,9 +21,9 @@ from raydo.actors.alarms import Alarms
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
+from raydo.actors.failure import failure, is_full
 from raydo.actors.meta import Meta
 from raydo.actors.pipeline import Pipeline
-from raydo.actors.storage import as_failure, is_full
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
 from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFull
@@ -275,8 +275,8 @@ class State:
 
     @contextmanager
     def _unbroken(self) -> Iterator[None]:
-        """Tell a failure of the database from the object's own errors: no call survives it."""
+        """Tell a failure of the disk from the object's own errors: no call survives it."""
         try:
             yield
-        except sqlite3.Error as error:
-            raise as_failure(self.noun, error) from error
+        except (sqlite3.Error, OSError) as error:
+            raise failure(self.noun, error) from error

@@ -24,22 +24,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from raydo.actors.disk import FULL, Disk
+from raydo.actors.disk import Disk
 from raydo.actors.drain import Ground, forget_sessions, write
 from raydo.actors.effects import EFFECTS, Effects, decode, encode
 from raydo.actors.epoch import Lease
+from raydo.actors.failure import full, is_full
 from raydo.actors.idset import IdSet
 from raydo.actors.log import Log
 from raydo.actors.rollups import Rollups
 from raydo.actors.schema import open_database
-from raydo.pipelining.errors import ActivationBroken, StorageFull
+from raydo.actors.tail import Tail
+from raydo.pipelining.errors import StorageFull
 from raydo.pipelining.limits import (
     CHECKPOINT_BYTES,
-    DRAIN_BYTES,
-    DRAIN_EVENTS,
     RECORD_BYTES_MAX,
     SESSIONS_PER_TIDY,
-    STORAGE_RETRY_AFTER_S,
 )
 
 if TYPE_CHECKING:
@@ -67,8 +66,7 @@ class Storage:
         self._disk = disk
         self._lease = held[0] if held else None
         self._log = held[1] if held else None
-        self._tail: list[Effects] = []  # synced in the log, and not in the database
-        self._tail_bytes = self._tail_events = 0
+        self._tail = Tail()
         self._changed = False  # whether the open transaction has more in it than the object's SQL
         self._drained_seq, self.last_seq = watermarks(database)
         if self._log is not None:
@@ -140,7 +138,7 @@ class Storage:
             if self._tail:
                 self._disk.step("storage.fill")
                 self._changed = True
-                write(self.ground, self._tail)
+                write(self.ground, self._tail.turns)
 
     def touch(self) -> None:
         """Say that the open transaction holds something to keep, though no effect."""
@@ -197,7 +195,7 @@ class Storage:
     @property
     def drain_due(self) -> bool:
         """Whether the tail has grown so long that the next turns should wait for a drain."""
-        return self._tail_events >= DRAIN_EVENTS or self._tail_bytes >= DRAIN_BYTES
+        return self._tail.due
 
     @property
     def drained(self) -> bool:
@@ -282,16 +280,14 @@ class Storage:
         self._hold(effects, len(payload))
 
     def _hold(self, effects: Effects, size: int) -> None:
-        self._tail.append(effects)
-        self._tail_bytes += size
-        self._tail_events += max(1, len(effects.events))
+        self._tail.add(effects, size)
         self._since_tidy += len(effects.sessions)
 
     def _commit(self, last_seq: int) -> None:
         if self._since_tidy >= SESSIONS_PER_TIDY:
             forget_sessions(self.database)
             self._since_tidy = 0
-        drained_seq = self._tail[-1].seq if self._tail else self._drained_seq
+        drained_seq = self._tail.turns[-1].seq if self._tail else self._drained_seq
         self.database.run(
             "UPDATE _raydo_log SET drained_seq = ?, last_seq = ?", (drained_seq, last_seq)
         )
@@ -302,7 +298,6 @@ class Storage:
         self._disk.step("storage.commit.after")
         self.ids.committed()
         self._tail.clear()
-        self._tail_bytes = self._tail_events = 0
         self._drained_seq, self.last_seq = drained_seq, last_seq
         self._changed = False
 
@@ -326,30 +321,6 @@ class Storage:
             if is_full(error):
                 raise full(error) from error
             raise
-
-
-def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that the disk has no room."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return (
-        isinstance(error, StorageFull)
-        or (isinstance(error, sqlite3.Error) and code == sqlite3.SQLITE_FULL)
-        or (isinstance(error, OSError) and error.errno in FULL)
-    )
-
-
-def as_failure(noun: Noun, error: sqlite3.Error | OSError) -> ActivationBroken | StorageFull:
-    """Turn what the database or the disk raised into ours."""
-    if is_full(error):
-        return full(error)
-    return ActivationBroken(f"{noun}: the disk failed: {error}.")
-
-
-def full(error: BaseException) -> StorageFull:
-    """Say that there is no room, and when to try again."""
-    if isinstance(error, StorageFull):
-        return error
-    return StorageFull("The disk is full.", retry_after_s=STORAGE_RETRY_AFTER_S)
 
 
 def watermarks(database: Database) -> tuple[int, int]:

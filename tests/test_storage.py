@@ -25,7 +25,7 @@ from raydo.pipelining.method import call
 from raydo.pipelining.noun import Noun
 
 
-class Ledger(DurableObject):
+class Book(DurableObject):
     def on_start(self) -> None:
         self.sql("CREATE TABLE IF NOT EXISTS entries (text TEXT)")
 
@@ -124,7 +124,7 @@ class Live:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Live:
-    return Live(tmp_path, Ledger)
+    return Live(tmp_path, Book)
 
 
 def test_a_turn_without_sql_costs_one_sync_and_one_that_writes_sql_needs_no_log(
@@ -167,7 +167,7 @@ def test_what_is_acknowledged_waits_in_the_log_and_is_seen_by_every_statement(
 
 
 def test_turns_of_both_ways_keep_their_order_and_their_seqs(tmp_path: Path) -> None:
-    live = Live(tmp_path, Ledger)
+    live = Live(tmp_path, Book)
     for number in range(20):
         live.call(("note", "write")[number % 3 == 0], str(number))
         if number % 7 == 6:
@@ -204,7 +204,7 @@ def test_segments_go_once_the_database_is_checkpointed_and_not_before(
 def test_with_a_full_disk_writes_are_refused_and_reads_go_on_until_there_is_room(
     tmp_path: Path,
 ) -> None:
-    ledger = Live(tmp_path, Ledger)
+    ledger = Live(tmp_path, Book)
     ledger.call("note", "born")
     ledger.disk.error = errno.ENOSPC
     told: Counter[bool] = Counter()

@@ -149,14 +149,13 @@ def test_of_two_activations_in_one_process_the_earlier_is_refused(data: Path, at
     second = activation(data, Lockless())
     track(second, b"b" * 16, 1, "two")
 
+    attempts = {
+        "track": lambda: track(first, b"a" * 16, 2, "three"),
+        "drain": first.drain,
+        "sql": lambda: call(first, b"a" * 16, 2, Call(-1, "dau", [1], {}, False)),
+        "read": lambda: call(first, b"a" * 16, 2, Call(-1, "active_users", [], {}, False)),
+    }
     with pytest.raises(ActivationBroken):
-        if attempt == "track":
-            track(first, b"a" * 16, 2, "three")
-        elif attempt == "drain":
-            first.drain()
-        elif attempt == "sql":
-            call(first, b"a" * 16, 2, Call(-1, "dau", [1], {}, False))
-        else:
-            call(first, b"a" * 16, 2, Call(-1, "active_users", [], {}, False))
+        attempts[attempt]()
     assert ids(second) == ["one", "two"]
     second.close()

@@ -8,6 +8,7 @@ keeps the class that it was started with: to change it, stop the host.
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -56,18 +57,38 @@ def parcel(name: str) -> Parcel:
 
     It may be unknown in this process; the host's own modules decide then.
     """
-    paths = tuple(str(Path(path).resolve()) for path in sys.path if Path(path).is_dir())
     try:
         cls = registered(name)
     except UnknownObject:
-        return Parcel(paths, None)
+        return Parcel(search_paths(), None)
     with _by_value(cls.__module__) as cloudpickle:
-        return Parcel(paths, bytes(cloudpickle.dumps(cls)))
+        return Parcel(search_paths(), bytes(cloudpickle.dumps(cls)))
+
+
+def search_paths() -> tuple[str, ...]:
+    """List where this process finds modules."""
+    return tuple(str(Path(path).resolve()) for path in sys.path if Path(path).is_dir())
+
+
+def search_in(paths: Iterable[str]) -> None:
+    """Find modules there too."""
+    sys.path += [path for path in paths if path not in sys.path]
+
+
+def wrap(parcel: Parcel) -> bytes:
+    """Write a parcel for a line between processes of one user."""
+    return pickle.dumps(parcel)
+
+
+def unwrap(data: bytes) -> Parcel:
+    """Read what `wrap` wrote."""
+    parcel: Parcel = pickle.loads(data)  # noqa: S301 - only this user's processes reach the line
+    return parcel
 
 
 def unpack(parcel: Parcel) -> None:
     """Know here what `parcel` packed there."""
-    sys.path += [path for path in parcel.paths if path not in sys.path]
+    search_in(parcel.paths)
     if parcel.pickled is None:
         return
     cls: type = import_module("ray.cloudpickle").loads(parcel.pickled)

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from raydo.actors.place import NAMESPACE
 from raydo.pipelining.errors import ConnectionLost, NotConnected
 from raydo.pipelining.limits import OBJECT_STORE_BYTES, REACH_S_MAX, START_ATTEMPTS_MAX
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-NAMESPACE: Final = "raydo"
 
 # Names as of Ray 2.60. They are set while Ray's processes start and then taken back.
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}

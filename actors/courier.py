@@ -1,70 +1,109 @@
-"""The transport inside a cluster: one line to each host, found by the directory, opened once.
+"""The transport inside a cluster: one line to each host, opened once, and where each object lives.
 
-It never sends anything twice. When a line breaks, whoever sent learns `ConnectionLost` and sends
-the same numbered frames again; the next send asks the directory anew, because the object may live
-in another process by then.
+It sends nothing twice that may have arrived. When a line breaks, whoever sent learns
+`ConnectionLost` and sends the same numbered frames again; the next send asks the directory anew,
+because the object lives in another process by then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors.line import Line
 from raydo.pipelining.codec import pack
-from raydo.pipelining.errors import NotConnected
+from raydo.pipelining.errors import ConnectionLost, Moved, NotConnected
+from raydo.pipelining.limits import HOMES_MAX
 
 if TYPE_CHECKING:
-    from raydo.actors.directory import Directory
+    from raydo.actors.finder import Finder
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.transport import More, Transport
+
+
+# Between a host that let go of an object and a directory that has heard of it lie milliseconds.
+MOVED_PAUSES_S: Final = (0.0, 0.005, 0.02, 0.05, 0.1)
 
 
 class Courier:
     """Carry envelopes to hosts by their sockets."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._lines: dict[Noun, asyncio.Task[Line]] = {}
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+        self._homes: dict[Noun, asyncio.Task[Path]] = {}
+        self._lines: dict[Path, asyncio.Task[Line]] = {}
         self._closed = False
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
         """See `Transport.send`."""
-        line = await self._line(noun)
-        return await line.request(pack([noun.cls, noun.id, envelope]), more)
+        payload = pack([noun.cls, noun.id, envelope])
+        for pause_s in MOVED_PAUSES_S:
+            home = await self._home(noun)
+            try:
+                return await (await self._line(home)).request(payload, more)
+            except Moved:
+                self._homes.pop(noun, None)  # nothing was applied, so asking elsewhere is safe
+                await asyncio.sleep(pause_s)
+            except ConnectionLost:
+                self._homes.pop(noun, None)
+                raise
+        raise ConnectionLost(f"{noun} is moving; send the same again.")
 
     async def close(self) -> None:
         """Close every line; what is under way fails with `ConnectionLost`."""
         self._closed = True
-        opening = list(self._lines.values())
+        opening: list[asyncio.Task[Any]] = [*self._lines.values(), *self._homes.values()]
+        lines = list(self._lines.values())
         self._lines.clear()
+        self._homes.clear()
         for task in opening:
             task.cancel()
         if opening:
             await asyncio.wait(opening)
-        await asyncio.gather(*(task.result().close() for task in opening if _opened(task)))
+        await asyncio.gather(*(task.result().close() for task in lines if _succeeded(task)))
 
-    async def _line(self, noun: Noun) -> Line:
+    async def _home(self, noun: Noun) -> Path:
+        """Find where the object lives, once for all who ask together."""
         if self._closed:
             raise NotConnected("This connection is closed.")
-        task = self._lines.get(noun)
-        if task is None or _broken(task):
-            task = self._lines[noun] = asyncio.create_task(self._open(noun))
-            task.add_done_callback(_opened)
-        # Shielded: senders share the line, and one that gives up must not take it from the rest.
+        task = self._homes.get(noun)
+        if task is None or (task.done() and not _succeeded(task)):
+            task = self._homes[noun] = asyncio.create_task(self._finder.find(noun))
+            task.add_done_callback(_succeeded)
+            while len(self._homes) > HOMES_MAX:
+                del self._homes[next(iter(self._homes))]
+        # Shielded: senders share the task, and one that gives up must not take it from the rest.
         return await asyncio.shield(task)
 
-    async def _open(self, noun: Noun) -> Line:
-        return await Line.connect(await self._directory.find(noun))
+    async def _line(self, path: Path) -> Line:
+        """Open the line to a host, once; one that broke is not opened again.
+
+        Raises:
+            Moved: the host is gone, and nothing was sent.
+        """
+        task = self._lines.get(path)
+        if task is None:
+            task = self._lines[path] = asyncio.create_task(Line.connect(path))
+            task.add_done_callback(_succeeded)
+        try:
+            line = await asyncio.shield(task)
+        except ConnectionLost as error:
+            self._drop(path, task)
+            raise Moved(error.message) from None
+        if line.lost.is_set():
+            self._drop(path, task)
+            raise Moved("The host is gone.")
+        return line
+
+    def _drop(self, path: Path, task: asyncio.Task[Line]) -> None:
+        if self._lines.get(path) is task:
+            del self._lines[path]
 
 
-def _broken(task: asyncio.Task[Line]) -> bool:
-    return task.done() and not (_opened(task) and not task.result().lost.is_set())
-
-
-def _opened(task: asyncio.Task[Line]) -> bool:
-    """Tell whether the line was opened; looks at the error, so that none is reported as lost."""
-    return not task.cancelled() and task.exception() is None
+def _succeeded(task: asyncio.Task[Any]) -> bool:
+    """Tell whether a task has a result; looks at its error, so that none is reported as lost."""
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 if TYPE_CHECKING:

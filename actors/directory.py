@@ -1,135 +1,327 @@
-"""Who lives where: from a noun to the socket of the process that holds it.
+"""Who lives where, and who must wake when: the one register of a data folder, a Ray actor.
 
-At this stage each object has a Ray actor of its own, named by the data folder and the noun, so
-that Ray itself is the register: whoever asks first places it, everybody else finds it. What sends
-frames sees only `Directory`.
+It starts hosts, gives each object one, and wakes objects whose timers are due. All it knows can be
+found again: hosts are asked what they hold, folders when they must wake (`due`). So it keeps no
+file of its own, Ray restarts it when it dies, and meanwhile whoever knows a host goes on.
+
+An object is given to a host by an errand before anybody hears of it, and a host takes frames for
+its own objects only; a caller that comes too late is told `Moved` and asks here again. Should two
+hosts ever believe that they have one object, its lease lets only the later one answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
+import logging
 import os
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from raydo.actors import catalog
-from raydo.actors.cluster import NAMESPACE
-from raydo.actors.host import Host
-from raydo.pipelining.errors import ObjectFailed, RaydoError, Starting
-from raydo.pipelining.limits import PLACE_S_MAX, RETRY_FIRST_S, RETRY_MAX_S, SHUTDOWN_S
+from raydo.actors import tenant
+from raydo.actors.clock import Clock, SystemClock
+from raydo.actors.confinement import Confinement
+from raydo.actors.disk import OsDisk
+from raydo.actors.due import Dues, read_due, scan
+from raydo.actors.errand import Errand, errand, read_request, run_errand
+from raydo.actors.line import Line
+from raydo.actors.listener import Listener
+from raydo.actors.place import socket_folder
+from raydo.actors.placement import Placement
+from raydo.pipelining.codec import unpack
+from raydo.pipelining.errors import ConnectionLost, InvalidArgument, RaydoError, Starting
+from raydo.pipelining.limits import (
+    PLACE_S_MAX,
+    STANDBY_HOSTS,
+    WAKE_RETRY_S,
+    WAKER_LOOKS_S,
+    WAKES_MAX,
+)
+from raydo.pipelining.noun import Noun
 
 if TYPE_CHECKING:
+    from raydo.actors.pool import Pool, Started
     from raydo.actors.settings import Settings
-    from raydo.pipelining.noun import Noun
+    from raydo.pipelining.transport import More
+
+_log = logging.getLogger("raydo")
 
 
-class Directory(Protocol):
-    """Know where objects live."""
+class _Host:
+    """One host, as the directory sees it."""
 
-    async def find(self, noun: Noun) -> Path:
-        """Return the socket of the object's host, and place the object when it has none.
-
-        Raises:
-            Starting: it takes longer than it should; ask again.
-            RaydoError: the host cannot serve, and says why.
-        """
-        ...
+    def __init__(self, started: Started, line: Line) -> None:
+        self.name, self.path = started
+        self.line = line
+        self.classes: dict[str, bytes] = {}  # which version of each class it was told of
 
 
-class NamedHosts:
-    """Place each object in a Ray actor of its own, found again by its name.
+class Directory:
+    """Find, place, wake; opened by the first call of `where`."""
 
-    `attached` is awaited before Ray is asked, and makes sure that there is one.
-    """
-
-    def __init__(self, settings: Settings, attached: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        paths: tuple[str, ...] = (),
+        pool: Pool | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        # Nothing here may fail: Ray reports an actor whose constructor raised as dead for good.
         self._settings = settings
-        self._attached = attached
-        self._prefix = _prefix(settings.data)
+        self._paths = paths
+        self._pool = pool
+        self._clock = clock or SystemClock()
+        self._placement = Placement(settings.hosts_max(), STANDBY_HOSTS)
+        self._hosts: dict[str, _Host] = {}
+        self._assigning: dict[Noun, asyncio.Task[_Host]] = {}
+        self._classes: dict[str, bytes] = {}  # parcels, by the name of their class
+        self._dues = Dues()
+        self._confinement = Confinement()
+        self._failure: RaydoError | None = None  # why the last host did not start
+        self._news = asyncio.Event()  # a host came up, or failed to
+        self._due_sooner = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._opening: asyncio.Task[Path] | None = None
+        self._listener: Listener | None = None
+        self._closing = False
+        self._verbs = {
+            "find": self._find,
+            "declare": self._declare,
+            "left": self._left,
+            "due": self._due,
+            "offended": self._offended,
+            "counts": self._counts,
+            "status": self._status,
+        }
 
-    async def find(self, noun: Noun) -> Path:
-        """See `Directory.find`."""
+    def __repr__(self) -> str:
+        return "directory"  # Ray's logs and dashboard call the actor by this
+
+    async def where(self) -> str:
+        """Open on the first call, and say at which socket errands are taken."""
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
+            self._opening = asyncio.create_task(self._open())
+        return str(await asyncio.shield(self._opening))
+
+    async def health(self) -> bool:
+        """Answer while the event loop turns."""
+        return True
+
+    async def close(self) -> None:
+        """Take no more errands, and start and wake nobody."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._listener is not None:
+            await self._listener.close()
+        await asyncio.gather(*(host.line.close() for host in self._hosts.values()))
+
+    async def _open(self) -> Path:
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        data = self._settings.data
+        if self._pool is None:
+            from raydo.actors.pool import RayPool
+
+            self._pool = RayPool(self._settings, self._paths)
+        path = socket_folder(data) / f"directory-{os.getpid()}-{secrets.token_hex(4)}"
+        self._listener = Listener(path, self._run)
+        await self._listener.open()
+        for started in await self._pool.running():
+            await self._welcome(started)
+        for noun, due_ms in await asyncio.to_thread(lambda: list(scan(data))):
+            self._dues.set(noun, due_ms)
+        self._refill()
+        self._task(self._wake_for_ever())
+        return path
+
+    async def _run(self, payload: bytes, more: More) -> bytes:
+        del more  # nothing streams here
+        request = read_request(payload)
+        if not isinstance(request, Errand):
+            raise InvalidArgument("Frames go to an object's host, not to the directory.")
+        return await run_errand(self._verbs, request)
+
+    # Errands
+
+    async def _find(self, given: Errand) -> dict[str, str]:
+        """Give the socket of an object's host, and place the object when it has none."""
+        self._confinement.check(given.noun, self._clock.now_ms())
         try:
             async with asyncio.timeout(PLACE_S_MAX):
-                return Path(await self._ask(noun))
+                host = await self._placed(given.noun)
         except TimeoutError:
-            raise Starting(
-                f"The host of {noun} did not start within {PLACE_S_MAX:.0f} s."
-            ) from None
+            raise Starting(f"No host was there within {PLACE_S_MAX:.0f} s.") from None
+        return {"path": str(host.path)}
 
-    async def counts(self, noun: Noun) -> dict[str, int]:
-        """Ask the object's host what came in since its process began."""
-        await self._attached()
-        host = await asyncio.to_thread(self._place, noun)
-        counts: dict[str, int] = await host.counts.remote()
-        return counts
+    async def _declare(self, given: Errand) -> None:
+        """Keep what a host needs to know a class."""
+        self._classes[given.arguments["cls"]] = given.arguments["parcel"]
 
-    async def _ask(self, noun: Noun) -> str:
-        from ray.exceptions import RayActorError, RayTaskError
+    async def _left(self, given: Errand) -> None:
+        """An object sleeps, and its host has let go of it."""
+        self._placement.leave(given.noun, given.arguments["host"])
 
-        pause_s = RETRY_FIRST_S
-        while True:
-            await self._attached()
-            try:
-                host = await asyncio.to_thread(self._place, noun)
-                path: str = await host.where.remote()
-            except RayActorError:
-                # Dying, restarting or just gone: only asking again tells which.
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_MAX_S)
-            except RayTaskError as error:
-                raise _cause(noun, error) from None
-            else:
-                return path
+    async def _due(self, given: Errand) -> None:
+        self._set_due(given.noun, given.arguments["due_ms"])
 
-    def _place(self, noun: Noun) -> Any:
-        """Find the object's actor, or have Ray make it; blocks."""
-        import ray
+    async def _offended(self, given: Errand) -> None:
+        """An object's turn had to be ended by force."""
+        self._confinement.offended(given.noun, given.arguments["reason"], self._clock.now_ms())
 
-        options = ray.remote(Host).options(
-            name=self._prefix + _digest(f"{noun.cls}\0{noun.id}".encode(), 16),
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime="detached",  # a gateway that restarts finds its hosts as they were
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=0,  # frames are numbered, and sent again by whoever owns them
-            enable_task_events=False,
+    async def _counts(self, given: Errand) -> Any:
+        host = await self._placed(given.noun)
+        return unpack(await host.line.request(errand("counts", given.noun)))
+
+    async def _status(self, _given: Errand) -> list[dict[str, Any]]:
+        """Describe every host and what it holds."""
+        answers = await asyncio.gather(
+            *(host.line.request(errand("status")) for host in self._hosts.values()),
+            return_exceptions=True,
         )
-        return options.remote(self._settings, noun, catalog.parcel(noun.cls))
+        return [unpack(answer) for answer in answers if isinstance(answer, bytes)]
 
+    # Placing
 
-def stop_hosts(data: Path) -> None:
-    """Close every object of a data folder, within a bounded time, and end the hosts; blocks."""
-    import ray
+    async def _placed(self, noun: Noun) -> _Host:
+        """Return the host that has the object, and has been told so."""
+        while True:
+            if (assigning := self._assigning.get(noun)) is not None:
+                return await asyncio.shield(assigning)
+            if (name := self._placement.where(noun)) is not None:
+                return self._hosts[name]
+            if (name := self._placement.place(noun)) is not None:
+                self._refill()
+                return await self._assigned(noun, self._hosts[name])
+            await self._first_host()
 
-    prefix = _prefix(data)
-    hosts = []
-    for entry in ray.util.list_named_actors(all_namespaces=True):
-        if entry["namespace"] == NAMESPACE and entry["name"].startswith(prefix):
-            with contextlib.suppress(ValueError):  # it ended meanwhile
-                hosts.append(ray.get_actor(entry["name"], NAMESPACE))
-    closing: list[Any] = [host.close.remote() for host in hosts]
-    if closing:
-        ray.wait(closing, num_returns=len(closing), timeout=SHUTDOWN_S)
-    for host in hosts:
-        ray.kill(host)
+    async def _assigned(self, noun: Noun, host: _Host) -> _Host:
+        task = self._assigning[noun] = asyncio.create_task(self._assign(noun, host))
+        task.add_done_callback(lambda _: self._assigning.pop(noun, None))
+        try:
+            return await asyncio.shield(task)
+        except ConnectionLost:
+            self._lose(host.name)
+            return await self._placed(noun)
 
+    async def _assign(self, noun: Noun, host: _Host) -> _Host:
+        parcel = self._classes.get(noun.cls)
+        news = None if host.classes.get(noun.cls) == parcel else parcel
+        try:
+            await host.line.request(errand("assign", noun, parcel=news))
+        except ConnectionLost:
+            raise
+        except RaydoError:
+            self._placement.leave(noun, host.name)
+            raise
+        if parcel is not None:
+            host.classes[noun.cls] = parcel
+        return host
 
-def _prefix(data: Path) -> str:
-    return _digest(os.fsencode(data.resolve()), 8) + "-"
+    async def _first_host(self) -> None:
+        """Wait until there is a host, or a reason why there is none."""
+        self._news.clear()
+        self._refill()
+        await self._news.wait()
+        if not self._hosts:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
 
+    # Hosts
 
-def _digest(data: bytes, size: int) -> str:
-    return hashlib.blake2b(data, digest_size=size).hexdigest()
+    def _refill(self) -> None:
+        if self._closing:
+            return
+        for _ in range(self._placement.missing()):
+            self._placement.starting += 1
+            self._task(self._start())
 
+    async def _start(self) -> None:
+        assert self._pool is not None
+        try:
+            started = await self._pool.start()
+            await self._welcome(started)
+        except RaydoError as error:
+            _log.warning("A host did not start: %s", error)
+            self._failure = error
+        finally:
+            self._placement.starting -= 1
+            self._news.set()
 
-def _cause(noun: Noun, error: Exception) -> RaydoError:
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, RaydoError):
-        return cause
-    kind = type(cause).__name__
-    return ObjectFailed(f"The host of {noun} cannot open: {kind}: {cause}", detail={"type": kind})
+    async def _welcome(self, started: Started) -> None:
+        """Speak to a host, and take over what it holds already."""
+        assert self._listener is not None
+        line = await Line.connect(started.path)
+        answer = await line.request(errand("hello", path=str(self._listener.path)))
+        host = self._hosts[started.name] = _Host(started, line)
+        self._placement.add(started.name)
+        for name in unpack(answer)["objects"]:
+            noun = Noun(*name)
+            if self._placement.where(noun) is None:
+                self._placement.settle(noun, started.name)
+        self._task(self._watch(host))
+
+    async def _watch(self, host: _Host) -> None:
+        await host.line.lost.wait()
+        self._lose(host.name)
+
+    def _lose(self, name: str) -> None:
+        """A host is gone, or as good as gone: end it, and let its objects be placed anew."""
+        if self._closing or self._hosts.pop(name, None) is None:
+            return
+        lost = self._placement.lose(name)
+        self._task(self._bury(name, lost))
+        self._refill()
+
+    async def _bury(self, name: str, lost: frozenset[Noun]) -> None:
+        assert self._pool is not None
+        await self._pool.end(name)
+        for noun in lost:  # it may not have come to tell of a timer
+            folder = tenant.folder(self._settings.data, noun)
+            self._set_due(noun, await asyncio.to_thread(read_due, OsDisk(), folder))
+
+    # Waking
+
+    def _set_due(self, noun: Noun, due_ms: int | None) -> None:
+        self._dues.set(noun, due_ms)
+        if due_ms is not None:
+            self._due_sooner.set()
+
+    async def _wake_for_ever(self) -> None:
+        slots = asyncio.Semaphore(WAKES_MAX)
+        while True:
+            now_ms = self._clock.now_ms()
+            for noun in self._dues.take(now_ms, WAKES_MAX):
+                await slots.acquire()
+                self._task(self._wake(noun)).add_done_callback(lambda _: slots.release())
+            next_ms = self._dues.next_ms()
+            wait_s = WAKER_LOOKS_S  # at most, since the clock may be set
+            if next_ms is not None:
+                wait_s = min(wait_s, max(0.0, (next_ms - self._clock.now_ms()) / 1000))
+            self._due_sooner.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._due_sooner.wait()
+            except TimeoutError:
+                continue
+
+    async def _wake(self, noun: Noun) -> None:
+        """Have an object run its timers; whatever goes wrong, it is tried again."""
+        try:
+            self._confinement.check(noun, self._clock.now_ms())
+            host = await self._placed(noun)
+            answer = unpack(await host.line.request(errand("wake", noun)))
+            if self._dues.get(noun) is None:  # else somebody said so meanwhile
+                self._set_due(noun, answer["due_ms"])
+        except RaydoError as error:
+            if not isinstance(error, ConnectionLost):
+                _log.warning("%s could not be woken: %s", noun, error)
+            pause_ms = round((error.retry_after_s or WAKE_RETRY_S) * 1000)
+            self._set_due(noun, self._clock.now_ms() + pause_ms)
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

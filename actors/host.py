@@ -1,21 +1,18 @@
-"""The Ray actor: one process that holds live objects and answers frames by a Unix socket.
+"""The Ray actor that holds live objects and answers frames by a Unix socket.
 
-Ray places it, restarts it after a crash, and asks where it listens; frames never pass through
-Ray. It decides nothing: `Residents` runs the turns, and what is acknowledged is on disk, so that
-a kill at any moment loses nothing that anybody was told.
+Ray starts it and asks where it listens; frames and errands never pass through Ray. It decides
+nothing: the directory says which objects live here, `Residents` runs their turns, and what is
+acknowledged is on disk, so that a kill at any moment loses nothing that anybody was told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import logging
 import os
 import secrets
-import shutil
-import stat
 import sys
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,50 +20,58 @@ from typing import TYPE_CHECKING, Any, Final
 from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
+from raydo.actors.errand import Errand, errand, read_request, run_errand
+from raydo.actors.line import Line
 from raydo.actors.listener import Listener
+from raydo.actors.place import DIRECTORY, HOST, actor, prefix, socket_folder
 from raydo.actors.residents import Residents
-from raydo.pipelining.codec import unpack
-from raydo.pipelining.errors import ConnectionLost, Forbidden, InvalidArgument
-from raydo.pipelining.noun import Noun
+from raydo.actors.watchdog import Watchdog, resident_bytes
+from raydo.pipelining.errors import ConnectionLost, Moved
+from raydo.pipelining.limits import RETRY_MAX_S
 
 if TYPE_CHECKING:
-    from raydo.actors.catalog import Parcel
     from raydo.actors.settings import Settings
+    from raydo.pipelining.noun import Noun
     from raydo.pipelining.transport import More
 
-TITLES_AFTER_S: Final = (0.05, 1.0, 10.0)  # Ray names the process too, when a call of its own ends
+TITLE_OBJECTS: Final = 3  # that a process is named after
+RUNAWAY: Final = 70  # the exit code of a process whose turn could not be ended
 _log = logging.getLogger("raydo")
 
 
 class Host:
-    """Hold the object `noun`; made by Ray, and made again by Ray after its process died."""
+    """Hold the objects that the directory gives it."""
 
-    def __init__(self, settings: Settings, noun: Noun, parcel: Parcel) -> None:
+    def __init__(self, settings: Settings, name: str = "host", paths: tuple[str, ...] = ()) -> None:
         # Nothing here may fail: Ray reports an actor whose constructor raised as dead for good.
         self._settings = settings
-        self._noun = noun
-        self._parcel = parcel
+        self._name = name
+        self._paths = paths
+        self._objects: set[Noun] = set()  # those whose frames are taken
         self._opening: asyncio.Task[Path] | None = None
         self._claim: Claim | None = None
         self._residents: Residents | None = None
         self._listener: Listener | None = None
+        self._directory: Line | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._verbs = {
+            "hello": self._hello,
+            "assign": self._assign,
+            "wake": self._wake,
+            "counts": self._counts,
+            "status": self._status,
+        }
 
     def __repr__(self) -> str:
-        return str(self._noun)  # Ray's logs and dashboard call the actor by this
+        return f"host {self._name.rpartition(HOST)[2]}"  # Ray's logs and dashboard call the actor by this
 
     async def where(self) -> str:
         """Open on the first call, and say at which socket frames are taken."""
         if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.create_task(self._open())
-        path = await asyncio.shield(self._opening)
-        for after_s in TITLES_AFTER_S:
-            asyncio.get_running_loop().call_later(after_s, self._entitle)
-        return str(path)
-
-    async def counts(self) -> dict[str, int]:
-        """Count what came in by the socket since this process began."""
-        counts = self._residents.counts() if self._residents else {}
-        return {**counts, "pid": os.getpid()}
+        return str(await asyncio.shield(self._opening))
 
     async def health(self) -> bool:
         """Answer while the event loop turns; a tenant's turn runs elsewhere."""
@@ -74,67 +79,154 @@ class Host:
 
     async def close(self) -> None:
         """Take no more frames, finish those under way, and close every object."""
+        self._closing = True
         if self._listener is not None:
             await self._listener.close()
         if self._residents is not None:
             await self._residents.close()
+        if self._directory is not None:
+            await self._directory.close()
         if self._claim is not None:
             self._claim.release()
 
     async def _open(self) -> Path:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-        await asyncio.to_thread(catalog.unpack, self._parcel)
+        self._loop = asyncio.get_running_loop()
+        catalog.search_in(self._paths)
         await asyncio.to_thread(catalog.load, self._settings.objects)
         data = self._settings.data
         self._claim = Claim.shared(data)
-        self._residents = Residents(data, clock=SystemClock(), settings=self._settings, host=True)
+        self._residents = Residents(
+            data,
+            clock=SystemClock(),
+            settings=self._settings,
+            host=True,
+            watchdog=Watchdog(
+                on_offence=self._offended,
+                kill=self._kill,
+                bytes_max=self._settings.host_bytes_max(),
+            ),
+            on_sleep=self._left,
+        )
         path = socket_folder(data) / f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._listener = Listener(path, self._deliver)
+        self._listener = Listener(path, self._run)
         await self._listener.open()
-        _log.info("%s is served by process %d", self._noun, os.getpid())
+        self._entitle()
         return path
 
-    async def _deliver(self, payload: bytes, more: More) -> bytes:
+    async def _run(self, payload: bytes, more: More) -> bytes:
         del more  # nothing streams yet
-        noun, envelope = addressed(payload)
-        if noun != self._noun:
-            raise ConnectionLost(f"{noun} does not live in this process.")
+        request = read_request(payload)
+        if isinstance(request, Errand):
+            return await run_errand(self._verbs, request)
+        noun, envelope = request
+        if noun not in self._objects:
+            raise Moved(f"{noun} does not live in this process.")
         assert self._residents is not None
         return await self._residents.deliver(noun, envelope)
 
+    # Errands
+
+    async def _hello(self, given: Errand) -> dict[str, Any]:
+        """Let the directory at this path be told what happens here; say what lives here."""
+        if self._directory is not None:
+            await self._directory.close()
+        self._directory = await Line.connect(Path(given.arguments["path"]))
+        self._task(self._miss(self._directory))
+        return {"objects": [list(noun) for noun in self._objects], "pid": os.getpid()}
+
+    async def _assign(self, given: Errand) -> None:
+        """Take an object's frames from now on."""
+        assert self._residents is not None
+        if (parcel := given.arguments["parcel"]) is not None:
+            await asyncio.to_thread(lambda: catalog.unpack(catalog.unwrap(parcel)))
+        self._residents.admit(given.noun)
+        self._objects.add(given.noun)
+        self._entitle()
+
+    async def _wake(self, given: Errand) -> dict[str, Any]:
+        """Run the timers of an object that are due; say when the next one is."""
+        if given.noun not in self._objects:
+            raise Moved(f"{given.noun} does not live in this process.")
+        assert self._residents is not None
+        return {"due_ms": await self._residents.wake(given.noun)}
+
+    async def _counts(self, given: Errand) -> dict[str, int]:
+        assert self._residents is not None
+        counts = self._residents.counts()
+        return {**counts, **self._residents.counts_of(given.noun), "pid": os.getpid()}
+
+    async def _status(self, _given: Errand) -> dict[str, Any]:
+        assert self._residents is not None
+        return {
+            "host": self._name,
+            "pid": os.getpid(),
+            **_identity(),
+            "bytes": resident_bytes(),
+            "counts": self._residents.counts(),
+            "objects": self._residents.status(),
+        }
+
+    # What the directory is told
+
+    def _left(self, noun: Noun) -> None:
+        """An object sleeps: its next frame may go to another host."""
+        self._objects.discard(noun)
+        self._tell("left", noun, host=self._name)
+        self._entitle()
+
+    def _offended(self, noun: Noun, reason: str) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(lambda: self._tell("offended", noun, reason=reason))
+
+    def _kill(self, noun: Noun, reason: str) -> None:
+        """End this process, once the directory has heard why; on the watchdog's thread."""
+        assert self._loop is not None
+        told = asyncio.run_coroutine_threadsafe(
+            self._request("offended", noun, reason=reason), self._loop
+        )
+        with contextlib.suppress(Exception):
+            told.result(timeout=1)
+        os._exit(RUNAWAY)
+
+    def _tell(self, verb: str, noun: Noun, **arguments: Any) -> None:
+        if not self._closing:
+            self._task(self._request(verb, noun, **arguments))
+
+    async def _request(self, verb: str, noun: Noun, **arguments: Any) -> None:
+        # A directory that is gone asks for all of this again when it is back.
+        if self._directory is not None:
+            with contextlib.suppress(ConnectionLost):
+                await self._directory.request(errand(verb, noun, **arguments))
+
+    async def _miss(self, line: Line) -> None:
+        """Have Ray's new directory open itself when the old one is gone: it says hello then."""
+        await line.lost.wait()
+        while not self._closing and self._directory is line:
+            await asyncio.sleep(RETRY_MAX_S)
+            with contextlib.suppress(Exception):
+                directory = await asyncio.to_thread(actor, prefix(self._settings.data) + DIRECTORY)
+                await directory.where.remote()
+
+    def _task(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _entitle(self) -> None:
-        if (ray := sys.modules.get("ray")) and ray.is_initialized():
-            raylet: Any = import_module("ray._raylet")
-            raylet.setproctitle(f"raydo {self._noun}")
+        """Name the process after the objects in it."""
+        if not ((ray := sys.modules.get("ray")) and ray.is_initialized()):
+            return
+        names = [str(noun) for noun in sorted(self._objects)[:TITLE_OBJECTS]]
+        if (more := len(self._objects) - len(names)) > 0:
+            names.append(f"and {more:,} more")
+        raylet: Any = import_module("ray._raylet")
+        raylet.setproctitle(f"raydo {', '.join(names) or 'standby'}")
 
 
-def addressed(payload: bytes) -> tuple[Noun, bytes]:
-    """Read the payload of a request: whom the envelope is for, and the envelope.
-
-    Raises:
-        InvalidArgument: it is no such payload.
-    """
-    match unpack(payload):
-        case [str(cls), str(tenant), bytes(envelope)]:
-            return Noun(cls, tenant), envelope
-    raise InvalidArgument("A request holds a class's name, a tenant and an envelope.")
-
-
-def sweep_sockets(data: Path) -> None:
-    """Remove the sockets of hosts that were killed; none may be alive."""
-    shutil.rmtree(socket_folder(data), ignore_errors=True)
-
-
-def socket_folder(data: Path) -> Path:
-    """Find the folder for this data folder's sockets; only this user may enter it.
-
-    Raises:
-        Forbidden: somebody else made it first.
-    """
-    key = hashlib.blake2b(os.fsencode(data.resolve()), digest_size=5).hexdigest()
-    folder = Path(tempfile.gettempdir()) / f"raydo-{os.getuid()}-{key}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise Forbidden(f"{folder} is not a folder that only this user may enter; remove it.")
-    return folder
+def _identity() -> dict[str, str | None]:
+    """Name this process as Ray's dashboard does."""
+    if not ((ray := sys.modules.get("ray")) and ray.is_initialized()):
+        return {"actor": None, "node": None}
+    context = ray.get_runtime_context()
+    return {"actor": context.get_actor_id(), "node": context.get_node_id()}

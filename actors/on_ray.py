@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from raydo.actors import catalog, service
 from raydo.actors.courier import Courier
-from raydo.actors.directory import NamedHosts
+from raydo.actors.finder import RayFinder
 from raydo.actors.keeper import ray_keeper
 from raydo.pipelining.errors import NotConnected
 
@@ -31,7 +31,7 @@ class OnRay:
         self._settings = settings
         self._dashboard = dashboard
         self._service: Service | None = None
-        self._hosts: NamedHosts | None = None
+        self._finder: RayFinder | None = None
         self._courier: Courier | None = None
 
     @property
@@ -45,8 +45,8 @@ class OnRay:
         await asyncio.to_thread(catalog.load, self._settings.objects)
         entering = partial(service.enter, self._settings, dashboard=self._dashboard)
         self._service = await ray_keeper.run(entering, undo=service.leave)
-        self._hosts = NamedHosts(self._settings, self._attached)
-        self._courier = Courier(self._hosts)
+        self._finder = RayFinder(self._settings, self._attached)
+        self._courier = Courier(self._finder)
         return self
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
@@ -59,15 +59,16 @@ class OnRay:
         """Close the lines; the process that started Ray stops the hosts and Ray."""
         courier, self._courier = self._courier, None
         entered, self._service = self._service, None
-        if courier is not None:
+        if courier is not None and self._finder is not None:
             await courier.close()
+            await self._finder.close()
         if entered is not None:
             await ray_keeper.run(partial(service.leave, entered))
 
     async def counts(self, noun: Noun) -> dict[str, int]:
         """See `Runtime.counts`."""
-        assert self._hosts is not None
-        return await self._hosts.counts(noun)
+        assert self._finder is not None
+        return await self._finder.counts(noun)
 
     async def _attached(self) -> None:
         entered = self._service

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from raydo.actors.activation import Activation
     from raydo.actors.idrun import Merge
+    from raydo.actors.watchdog import Watchdog
     from raydo.pipelining.noun import Noun
 
 _log = logging.getLogger("raydo")
@@ -42,6 +43,7 @@ class Resident:
         self.bytes = 0
         self.busy = False
         self.used_ms = 0
+        self.envelopes = 0
         self.drain_timer: asyncio.TimerHandle | None = None
 
     def add(self, waiting: Waiting) -> None:
@@ -73,16 +75,25 @@ class Resident:
 
     # On a thread of the pool
 
-    def turn(self, batch: list[Waiting]) -> list[Outcome]:
+    def turn(self, batch: list[Waiting], watchdog: Watchdog) -> list[Outcome]:
         """Run one turn for all of `batch`."""
         try:
             if self.activation is None:
                 self.activation = self.make()
-            answers = iter(self.activation.run([e for each in batch for e in each.entries]))
+            with watchdog.turn(self.noun):
+                done = self.activation.run([e for each in batch for e in each.entries])
+            answers = iter(done)
             return [encode_answers([next(answers) for _ in each.entries]) for each in batch]
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
             self._drop()
             return [_as_error(error)] * len(batch)
+
+    def wake(self, watchdog: Watchdog) -> int | None:
+        """Open the object if it sleeps."""
+        del watchdog
+        if self.activation is None:
+            self.activation = self.make()
+        return None
 
     def drain(self) -> Merge | None:
         """Drain; return a merge of message ids to run beside the turns."""

@@ -27,6 +27,7 @@ from raydo.actors import tenant
 from raydo.actors.activation import Activation
 from raydo.actors.resident import Outcome, Resident, Waiting
 from raydo.actors.settings import Settings
+from raydo.actors.watchdog import Watchdog
 from raydo.pipelining.errors import ConnectionLost, Overloaded
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
@@ -65,6 +66,8 @@ class Residents:
         settings: Settings | None = None,
         random: Callable[[int], bytes] = os.urandom,
         host: bool = False,
+        watchdog: Watchdog | None = None,
+        on_sleep: Callable[[Noun], None] | None = None,
     ) -> None:
         self.envelopes = 0
         self.frames = 0
@@ -73,6 +76,9 @@ class Residents:
         self._clock = clock
         self._random = random
         self._host = host  # whether a successor may end this process
+        self._watchdog = watchdog or Watchdog()
+        self._watchdog.start()
+        self._on_sleep = on_sleep
         self._idle_s = (settings or Settings()).idle_s
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
@@ -118,6 +124,33 @@ class Residents:
             "awake": awake,
         }
 
+    def counts_of(self, noun: Noun) -> dict[str, int]:
+        """Count the envelopes that one object got since it lives here."""
+        resident = self._residents.get(noun)
+        return {"envelopes": resident.envelopes if resident is not None else 0}
+
+    def status(self) -> list[dict[str, Any]]:
+        """Describe every object that lives here."""
+        return [
+            {
+                "noun": list(resident.noun),
+                "awake": resident.activation is not None,
+                "waiting": len(resident.waiting),
+                "used_ms": resident.used_ms,
+                "envelopes": resident.envelopes,
+            }
+            for resident in self._residents.values()
+        ]
+
+    async def wake(self, noun: Noun) -> int | None:
+        """Run the timers of an object that are due; return when the next one is, in milliseconds."""
+        resident = self._resident(noun)
+        return await self._on_a_thread(resident.wake, self._watchdog)
+
+    def admit(self, noun: Noun) -> None:
+        """Let an object live here; nobody has called it yet."""
+        self._resident(noun)
+
     async def sweep(self) -> None:
         """Let every object sleep that was idle for long enough."""
         before_ms = self._clock.now_ms() - self._idle_s * 1000
@@ -141,6 +174,7 @@ class Residents:
         idle = [resident for resident in self._residents.values() if not resident.busy]
         await asyncio.gather(*[self._start(resident, self._rest(resident)) for resident in idle])
         self._pool.shutdown(wait=False)
+        self._watchdog.stop()
 
     async def crash(self) -> list[Activation]:
         """Forget every live object between two turns, without closing it, and hand it over."""
@@ -191,7 +225,8 @@ class Residents:
         """Run turns until nothing waits."""
         while resident.waiting:
             batch = resident.take()
-            outcomes = await self._on_a_thread(resident.turn, batch)
+            resident.envelopes += len(batch)
+            outcomes = await self._on_a_thread(resident.turn, batch, self._watchdog)
             self.turns += 1
             for each, outcome in zip(batch, outcomes, strict=True):
                 _tell(each.answer, outcome)
@@ -232,6 +267,8 @@ class Residents:
         resident.busy = False
         if self._residents.get(resident.noun) is resident:
             del self._residents[resident.noun]
+            if self._on_sleep is not None:
+                self._on_sleep(resident.noun)
 
     def _make_room(self) -> None:
         """Put the objects unused for longest to sleep when more are known than may be open."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from raydo.actors import cluster
 from raydo.actors.claim import Claim, in_use, server_of, token_path
-from raydo.actors.directory import stop_hosts
-from raydo.actors.host import sweep_sockets
+from raydo.actors.place import sweep_sockets
+from raydo.actors.pool import stop_hosts
 from raydo.pipelining.errors import ConnectionLost, DataInUse
 from raydo.pipelining.limits import JOIN_POLL_S, JOIN_S_MAX
 

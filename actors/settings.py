@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from raydo.pipelining.errors import InvalidArgument
-from raydo.pipelining.limits import IDLE_S, MAX_ACTORS
+from raydo.pipelining.limits import (
+    HOST_BYTES,
+    HOST_BYTES_MAX,
+    HOSTS_MEMORY_SHARE,
+    HOSTS_PER_CORE,
+    IDLE_S,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +27,21 @@ class Settings:
     """Say where the data is and what one server may use."""
 
     data: Path = Path("data")
-    max_actors: int = MAX_ACTORS
+    max_actors: int | None = None  # None: by the machine's cores and memory
     idle_s: float = IDLE_S
     objects: tuple[str, ...] = ()  # modules that declare durable objects
     ray: str | None = None  # an existing cluster's address or "auto"; None starts one here
+
+    def hosts_max(self) -> int:
+        """Return how many hosts there may be."""
+        if self.max_actors is not None:
+            return self.max_actors
+        by_memory = int(_memory_bytes() * HOSTS_MEMORY_SHARE) // HOST_BYTES
+        return max(1, min(HOSTS_PER_CORE * (os.cpu_count() or 1), by_memory))
+
+    def host_bytes_max(self) -> int:
+        """Return how much memory a host may use before its turn is taken for a runaway."""
+        return max(2 * HOST_BYTES, min(HOST_BYTES_MAX, _memory_bytes() // 2))
 
 
 def settings_from(environ: Mapping[str, str] | None = None) -> Settings:
@@ -40,6 +57,10 @@ def settings_from(environ: Mapping[str, str] | None = None) -> Settings:
         if (text := environ.get(variable))
     }
     return Settings(**given)
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _modules(text: str) -> tuple[str, ...]:

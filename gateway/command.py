@@ -19,7 +19,7 @@ from raydo.actors.settings import Settings
 from raydo.gateway import options
 from raydo.gateway.options import Csv, Data, Json, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
-from raydo.pipelining.limits import IDLE_S, MAX_ACTORS
+from raydo.pipelining.limits import IDLE_S
 
 REJECTED: Final = 1
 FAILED: Final = 2
@@ -47,7 +47,7 @@ def serve(
     port: options.Port = 8000,
     data: options.DataFolder = Path("data"),
     embedded: options.Embedded = False,
-    max_actors: options.MaxActors = MAX_ACTORS,
+    max_actors: options.MaxActors = None,
     idle_seconds: options.IdleSeconds = IDLE_S,
     objects: options.Objects = None,
     ray_address: options.RayAddress = None,

@@ -42,9 +42,12 @@ Embedded = Annotated[
     typer.Option("--embedded", envvar="RAYDO_EMBEDDED", help="Without Ray, all in one process."),
 ]
 MaxActors = Annotated[
-    int,
+    int | None,
     typer.Option(
-        envvar="RAYDO_MAX_ACTORS", min=1, metavar="N", help="Ray actors at most (not enforced yet)."
+        envvar="RAYDO_MAX_ACTORS",
+        min=1,
+        metavar="N",
+        help="Ray actors that hold tenants, at most; by default 4 a core, as memory allows.",
     ),
 ]
 IdleSeconds = Annotated[

@@ -17,7 +17,9 @@ whether the same call may succeed when it is made again.
         * `OutcomeUnknown`: a retried program was applied, and its reply is no longer kept
     * `ObjectFailed`: the durable object's own code raised; carries the type's name
     * `Unavailable`: not now; the same call may succeed later (`retryable`)
-        * `Starting`, `Overloaded`, `ConnectionLost`, `ActivationBroken`, `TurnTooLong`, `StorageFull`
+        * `Starting`, `Overloaded`, `ActivationBroken`, `TurnTooLong`, `StorageFull`
+        * `ConnectionLost`: whether it was applied is unknown; `Moved`: it was not, the object lives elsewhere
+        * `Confined`: the object was stopped by force too often, and rests
     * `TimedOut`: no answer in the time given; the outcome is unknown
     * `OutboxFull`: casts are dropped here, and this says how many
     * `RemoteError`: a code that this version does not know
@@ -164,6 +166,14 @@ class Overloaded(Unavailable):
 
 class ConnectionLost(Unavailable):
     code = "connection_lost"
+
+
+class Moved(ConnectionLost):
+    code = "moved"
+
+
+class Confined(Unavailable):
+    code = "confined"
 
 
 class ActivationBroken(Unavailable):

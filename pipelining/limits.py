@@ -121,16 +121,34 @@ DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
 # Life of a host
 IDLE_S: Final = 600.0  # an object unused for this long hibernates
 ACTIVATIONS_OPEN_MAX: Final = 1_024  # objects awake in one process; half the open files at most
-MAX_ACTORS: Final = 64
+HOSTS_PER_CORE: Final = 4  # hosts at most, by default: more only wait for each other
+HOST_BYTES: Final = 150 * 1024 * 1024  # of memory that one host is taken to need
+HOST_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024  # then a turn in it has run away
+HOSTS_MEMORY_SHARE: Final = 0.4  # of the machine's memory that hosts may need, by default
+STANDBY_HOSTS: Final = 2  # hosts that wait for an object of their own; a start takes 1 to 2 s of CPU
 SHUTDOWN_S: Final = 30.0  # from SIGTERM to the last activation closed
 STARTUP_RETRY_AFTER_S: Final = 2.0  # what a gateway that still starts tells its callers to wait
 REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered
 STARTUP_WAIT_S: Final = 90.0  # how long a command waits for a gateway that still starts
 COMMAND_TIMEOUT_S: Final = 120.0  # one call of a command; a large import may queue for long
 
+# Turns that run away
+TURN_S_MAX: Final = 30.0  # then a turn is ended, as Durable Objects' CPU limit does
+TURN_GRACE_S: Final = 2.0  # for the turn to end after that; then the process ends
+WATCH_S: Final = 0.2  # how often turns and memory are looked at
+OFFENCES_MAX: Final = 3  # turns ended by force before an object rests
+OFFENCES_WITHIN_S: Final = 3_600.0
+CONFINED_S: Final = 600.0  # how long it rests
+
+# Timers of objects asleep
+WAKES_MAX: Final = 32  # objects that are being woken at once; a wake is a few milliseconds of CPU
+WAKE_RETRY_S: Final = 1.0  # after a wake that failed
+WAKER_LOOKS_S: Final = 5.0  # how long a clock that was set may go unnoticed
+
 # Sockets between a client in the cluster and a host
 WIRE_BYTES_MAX: Final = ENVELOPE_BYTES_MAX + 64 * 1024  # one message: an answer is the longest
 WIRE_REQUESTS_MAX: Final = 1_024  # requests of one connection that run at once; then it isn't read
+HOMES_MAX: Final = 100_000  # objects whose host one connection remembers
 SOCKET_PATH_BYTES_MAX: Final = 103  # what macOS takes; Linux takes 107
 PLACE_S_MAX: Final = 60.0  # from asking for a host to its socket; 20 at once start on two cores so
 JOIN_S_MAX: Final = 90.0  # how long a second process waits for the first one's Ray to be there

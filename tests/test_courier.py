@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from raydo.actors.courier import Courier
-from raydo.actors.host import addressed
+from raydo.actors.errand import Errand, read_request
 from raydo.actors.listener import Listener
-from raydo.pipelining.errors import ConnectionLost, NotConnected, Starting
+from raydo.pipelining.errors import ConnectionLost, Moved, NotConnected, Starting
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.transport import More
 
@@ -31,6 +31,7 @@ class Town:
         self.gate = asyncio.Event()
         self.gate.set()
         self.server: Listener | None = None
+        self.refusing = 0
 
     async def find(self, noun: Noun) -> Path:
         self.found += 1
@@ -43,7 +44,12 @@ class Town:
         return self.server.path
 
     async def deliver(self, payload: bytes, more: More) -> bytes:
-        self.accepted.append(addressed(payload))
+        request = read_request(payload)
+        assert not isinstance(request, Errand)
+        if self.refusing:
+            self.refusing -= 1
+            raise Moved("not here")
+        self.accepted.append(request)
         return b"answer"
 
     async def move(self) -> None:
@@ -83,11 +89,31 @@ async def test_a_line_is_found_once_for_all_who_send_together(town: Town, courie
     assert town.found == 1
 
 
-async def test_each_object_has_a_line_of_its_own(town: Town, courier: Courier) -> None:
-    await courier.send(ACME, b"envelope")
-    await courier.send(Noun("Analytics", "globex"), b"envelope")
+async def test_objects_of_one_host_share_its_line(town: Town, courier: Courier) -> None:
+    for number in range(5):
+        await courier.send(Noun("Analytics", f"t{number}"), b"envelope")
 
-    assert town.found == 2
+    assert town.found == 5
+    assert town.server is not None
+    assert len(town.server.callers) == 1
+
+
+async def test_an_object_that_moved_is_looked_for_again_at_once(
+    town: Town, courier: Courier
+) -> None:
+    await courier.send(ACME, b"one")
+    town.refusing = 2
+
+    assert await courier.send(ACME, b"two") == b"answer"
+
+    assert [envelope for _, envelope in town.accepted] == [b"one", b"two"]
+    assert town.found == 3
+
+
+async def test_an_object_that_is_nowhere_is_a_lost_connection(town: Town, courier: Courier) -> None:
+    town.refusing = 100
+    with pytest.raises(ConnectionLost):
+        await courier.send(ACME, b"envelope")
 
 
 async def test_a_host_that_moved_is_found_again(town: Town, courier: Courier) -> None:

@@ -1,4 +1,4 @@
-"""The host of one object, without the Ray around it."""
+"""The host of objects, without the Ray around it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from raydo.actors import catalog
 from raydo.actors.claim import Claim
-from raydo.actors.host import Host, socket_folder, sweep_sockets
+from raydo.actors.errand import errand
+from raydo.actors.host import Host
 from raydo.actors.line import Line
+from raydo.actors.place import socket_folder, sweep_sockets
 from raydo.actors.settings import Settings
-from raydo.pipelining.codec import pack
-from raydo.pipelining.errors import ConnectionLost, DataInUse, Forbidden, InvalidArgument
+from raydo.pipelining.codec import pack, unpack
+from raydo.pipelining.errors import DataInUse, Forbidden, InvalidArgument, Moved
 from raydo.pipelining.frame import Call, Entry, Program, Reply, decode_answers, encode_envelope
 from raydo.pipelining.noun import Noun
 
 ACME = Noun("Jar", "acme")
-NOTHING = catalog.Parcel((), None)
 
 
 def envelope(name: str, *args: object) -> bytes:
@@ -34,22 +34,30 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path / "data", objects=("support.jar",))
 
 
+async def assigned(host: Host, *nouns: Noun) -> Line:
+    """Open a line to a host that was given these objects."""
+    line = await Line.connect(Path(await host.where()))
+    for noun in nouns:
+        await line.request(errand("assign", noun, parcel=None))
+    return line
+
+
 @pytest_asyncio.fixture
 async def host(settings: Settings) -> AsyncIterator[Host]:
-    host = Host(settings, ACME, NOTHING)
+    host = Host(settings)
     yield host
     await host.close()
     sweep_sockets(settings.data)
 
 
 async def test_a_host_answers_frames_at_the_socket_it_names(host: Host) -> None:
-    line = await Line.connect(Path(await host.where()))
+    line = await assigned(host, ACME)
 
     answer = await line.request(pack([*ACME, envelope("names")]))
 
     [only] = decode_answers(answer)
     assert Reply.decode(only.payload).results[0].value == []
-    counts = await host.counts()
+    counts = unpack(await line.request(errand("counts", ACME)))
     assert (counts["envelopes"], counts["pid"]) == (1, os.getpid())
     await line.close()
 
@@ -60,18 +68,29 @@ async def test_a_host_opens_once(host: Host) -> None:
 
 
 async def test_a_frame_for_somebody_else_is_sent_elsewhere(host: Host) -> None:
-    line = await Line.connect(Path(await host.where()))
+    line = await assigned(host, ACME)
 
-    with pytest.raises(ConnectionLost, match="does not live in this process"):
+    with pytest.raises(Moved, match="does not live in this process"):
         await line.request(pack(["Jar", "globex", envelope("names")]))
     await line.close()
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xc1", pack([1]), pack("x"), pack([1, 2, 3])])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xc1",
+        pack([1]),
+        pack("x"),
+        pack([1, 2, 3]),
+        pack(["", "dance", {}]),
+        errand("assign"),
+    ],
+)
 async def test_a_payload_that_is_no_envelope_is_refused_and_the_host_lives(
     host: Host, payload: bytes
 ) -> None:
-    line = await Line.connect(Path(await host.where()))
+    line = await assigned(host, ACME)
 
     with pytest.raises(InvalidArgument):
         await line.request(payload)
@@ -93,14 +112,14 @@ async def test_a_host_may_not_open_a_folder_that_a_process_has_for_itself(
 
 
 async def test_a_host_whose_objects_cannot_be_imported_says_so(tmp_path: Path) -> None:
-    host = Host(Settings(data=tmp_path, objects=("no_such_module",)), ACME, NOTHING)
+    host = Host(Settings(data=tmp_path, objects=("no_such_module",)))
 
     with pytest.raises(InvalidArgument, match="no_such_module"):
         await host.where()
 
 
 async def test_a_closed_host_has_given_up_the_folder_and_its_socket(settings: Settings) -> None:
-    host = Host(settings, ACME, NOTHING)
+    host = Host(settings)
     path = Path(await host.where())
 
     await host.close()

@@ -17,8 +17,9 @@ from support.place import fresh, opened
 
 from raydo.actors import cluster
 from raydo.actors.claim import FOLDER, Claim, server_of
-from raydo.actors.directory import NamedHosts
-from raydo.actors.host import socket_folder
+from raydo.actors.finder import RayFinder
+from raydo.actors.place import socket_folder
+from raydo.actors.pool import stop_hosts
 from raydo.actors.settings import Settings
 from raydo.pipelining.errors import DataInUse, InvalidArgument
 from raydo.pipelining.noun import Noun
@@ -38,7 +39,9 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def host_pid(settings: Settings, tenant: str) -> int:
-    counts = await NamedHosts(settings, attached).counts(Noun("Analytics", tenant))
+    finder = RayFinder(settings, attached)
+    counts = await finder.counts(Noun("Analytics", tenant))
+    await finder.close()
     return counts["pid"]
 
 
@@ -205,12 +208,14 @@ def test_a_process_without_the_token_is_not_let_in(ray_settings: Settings) -> No
 
 
 async def test_a_host_that_cannot_open_says_why_instead_of_hanging(
-    ray_settings: Settings,
+    ray_settings: Settings, tmp_path: Path
 ) -> None:
-    hosts = NamedHosts(replace(ray_settings, objects=("no_such_module",)), attached)
+    finder = RayFinder(replace(ray_settings, data=tmp_path, objects=("no_such_module",)), attached)
 
     with pytest.raises(InvalidArgument, match="no_such_module"):
-        await hosts.find(Noun("Analytics", fresh()))
+        await finder.find(Noun("Analytics", fresh()))
+    await finder.close()
+    await asyncio.to_thread(stop_hosts, tmp_path)
 
 
 async def test_a_second_connection_in_this_process_shares_its_ray(ray_settings: Settings) -> None:

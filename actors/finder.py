@@ -1,0 +1,166 @@
+"""How a process finds an object's host: it asks the folder's directory, by a line of its own.
+
+Ray names the directory and says where it listens; the errands go by its socket. A line that breaks
+is opened again in the background, so that a directory that died and came back knows its folder
+before anybody asks: it has timers to keep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from raydo.actors import catalog
+from raydo.actors.directory import Directory
+from raydo.actors.errand import errand
+from raydo.actors.line import Line
+from raydo.actors.place import DIRECTORY, NAMESPACE, prefix
+from raydo.actors.pool import cause_of
+from raydo.pipelining.codec import unpack
+from raydo.pipelining.errors import ConnectionLost, NotConnected, RaydoError, Starting
+from raydo.pipelining.limits import PLACE_S_MAX, RETRY_FIRST_S, RETRY_MAX_S
+
+if TYPE_CHECKING:
+    from raydo.actors.settings import Settings
+    from raydo.pipelining.noun import Noun
+
+
+class Finder(Protocol):
+    """Know where objects live."""
+
+    async def find(self, noun: Noun) -> Path:
+        """Return the socket of the object's host, which takes its frames.
+
+        Raises:
+            Starting: it takes longer than it should; ask again.
+            Confined: the object rests.
+            RaydoError: no host can serve it, and this says why.
+        """
+        ...
+
+
+class RayFinder:
+    """Ask the directory that is a Ray actor.
+
+    `attached` is awaited before Ray is asked, and makes sure that there is one.
+    """
+
+    def __init__(self, settings: Settings, attached: Callable[[], Awaitable[None]]) -> None:
+        self._settings = settings
+        self._attached = attached
+        self._opening: asyncio.Task[Line] | None = None
+        self._declared: set[str] = set()  # classes that the directory knows from this line
+        self._watch: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def find(self, noun: Noun) -> Path:
+        """See `Finder.find`."""
+        return Path((await self._ask("find", noun))["path"])
+
+    async def counts(self, noun: Noun) -> dict[str, int]:
+        """Ask the object's host what came in for it since it lives there."""
+        counts: dict[str, int] = await self._ask("counts", noun)
+        return counts
+
+    async def status(self) -> list[dict[str, Any]]:
+        """Describe every host and the objects that it holds."""
+        status: list[dict[str, Any]] = await self._ask("status", None)
+        return status
+
+    async def close(self) -> None:
+        """Close the line."""
+        self._closed = True
+        for task in (self._watch, self._opening):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, RaydoError):
+                    await task
+        if self._opening is not None and not self._opening.cancelled():
+            with contextlib.suppress(RaydoError):
+                await self._opening.result().close()
+
+    async def _ask(self, verb: str, noun: Noun | None) -> Any:
+        try:
+            async with asyncio.timeout(PLACE_S_MAX):
+                return await self._ask_until_answered(verb, noun)
+        except TimeoutError:
+            raise Starting(f"The directory did not answer within {PLACE_S_MAX:.0f} s.") from None
+
+    async def _ask_until_answered(self, verb: str, noun: Noun | None) -> Any:
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                line = await self._line()
+                if noun is not None and noun.cls not in self._declared:
+                    await self._declare(line, noun.cls)
+                return unpack(await line.request(errand(verb, noun)))
+            except ConnectionLost:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_MAX_S)
+
+    async def _declare(self, line: Line, cls: str) -> None:
+        """Tell the directory what hosts need to know a class; it passes it on."""
+        parcel = await asyncio.to_thread(catalog.parcel, cls)
+        await line.request(errand("declare", cls=cls, parcel=catalog.wrap(parcel)))
+        self._declared.add(cls)
+
+    async def _line(self) -> Line:
+        if self._closed:
+            raise NotConnected("This connection is closed.")
+        task = self._opening
+        if task is None or (task.done() and (_failed(task) or task.result().lost.is_set())):
+            task = self._opening = asyncio.create_task(self._open())
+            task.add_done_callback(_failed)
+        return await asyncio.shield(task)
+
+    async def _open(self) -> Line:
+        await self._attached()
+        self._declared.clear()
+        line = await Line.connect(await _directory_path(self._settings))
+        self._watch = asyncio.create_task(self._reopen(line))
+        return line
+
+    async def _reopen(self, line: Line) -> None:
+        await line.lost.wait()
+        while not self._closed:
+            with contextlib.suppress(RaydoError):
+                await self._line()
+                return
+            await asyncio.sleep(RETRY_MAX_S)
+
+
+async def _directory_path(settings: Settings) -> Path:
+    """Find the directory, or have Ray make it, and ask where it listens."""
+    from ray.exceptions import RayActorError, RayTaskError
+
+    try:
+        directory = await asyncio.to_thread(_place_directory, settings)
+        return Path(await directory.where.remote())
+    except RayActorError as error:
+        raise ConnectionLost(f"The directory is dying or starting: {error}") from None
+    except RayTaskError as error:
+        raise cause_of(error) from None
+
+
+def _place_directory(settings: Settings) -> Any:
+    import ray
+
+    options = ray.remote(Directory).options(
+        name=prefix(settings.data) + DIRECTORY,
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        lifetime="detached",  # it outlives the gateway that asked for it first
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        enable_task_events=False,
+    )
+    return options.remote(settings, catalog.search_paths())
+
+
+def _failed(task: asyncio.Task[Line]) -> bool:
+    """Tell whether no line came of it; looks at the error, so that none is reported as lost."""
+    return task.cancelled() or task.exception() is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.residents import Residents
+from raydo.actors.watchdog import resident_bytes
 from raydo.pipelining.errors import NotConnected
 
 if TYPE_CHECKING:
@@ -62,6 +64,22 @@ class Embedded:
         """See `Runtime.counts`; here one process holds every object."""
         del noun
         return self._residents.counts() if self._residents else {}
+
+    async def status(self) -> list[dict[str, Any]]:
+        """See `Runtime.status`."""
+        if self._residents is None:
+            return []
+        return [
+            {
+                "host": "embedded",
+                "actor": None,
+                "node": None,
+                "pid": os.getpid(),
+                "bytes": resident_bytes(),
+                "counts": self._residents.counts(),
+                "objects": self._residents.status(),
+            }
+        ]
 
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydo.actors import catalog, service
 from raydo.actors.courier import Courier
@@ -69,6 +69,11 @@ class OnRay:
         """See `Runtime.counts`."""
         assert self._finder is not None
         return await self._finder.counts(noun)
+
+    async def status(self) -> list[dict[str, Any]]:
+        """See `Runtime.status`."""
+        assert self._finder is not None
+        return await self._finder.status()
 
     async def _attached(self) -> None:
         entered = self._service

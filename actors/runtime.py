@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from raydo.actors import catalog
 from raydo.actors.settings import Settings, settings_from
@@ -44,6 +44,10 @@ class Runtime(Protocol):
 
     async def counts(self, noun: Noun) -> dict[str, int]:
         """Count what the host of an object was sent: `{"envelopes", "frames", …}`."""
+        ...
+
+    async def status(self) -> list[dict[str, Any]]:
+        """Describe each process that holds objects: `{"host", "actor", "pid", "bytes", "objects"}`."""
         ...
 
     @property
@@ -90,9 +94,14 @@ def connect(
     return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error)
 
 
-async def serve_runtime(
-    settings: Settings, *, embedded: bool = False, **options: Any
-) -> Connection:
+class Served(NamedTuple):
+    """What a gateway serves from."""
+
+    connection: Connection
+    runtime: Runtime
+
+
+async def serve_runtime(settings: Settings, *, embedded: bool = False, **options: Any) -> Served:
     """Open what a gateway serves from; `options` are the connection's own.
 
     Raises:
@@ -100,9 +109,7 @@ async def serve_runtime(
         ConnectionLost: Ray did not start, or is not where the settings say.
     """
     runtime = _runtime(settings, embedded=embedded, dashboard=True)
-    connection = await Connection(runtime.open, **options).open()
-    connection.ray_dashboard_url = runtime.dashboard_url
-    return connection
+    return Served(await Connection(runtime.open, **options).open(), runtime)
 
 
 def _runtime(

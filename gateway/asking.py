@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from raydo.actors.analytics import Analytics
-from raydo.actors.tenant import tenants
+from raydo.actors.roster import roster
 from raydo.gateway.target import Target, wait_until_ready
 from raydo.pipelining.errors import decode_error
 from raydo.pipelining.limits import COMMAND_TIMEOUT_S
@@ -19,14 +19,14 @@ async def ask(target: Target, tenant: str, sql: str, limit: int | None) -> dict[
         return await connection.stub(Analytics, tenant).query(sql, None, limit)
 
 
-def list_tenants(target: Target) -> list[dict[str, str]]:
+def list_tenants(target: Target) -> list[dict[str, Any]]:
     """List the tenants of a gateway, or of a folder, which need not be free for this."""
     if target.data is not None:
-        return [{"object": noun.cls, "tenant": noun.id} for noun in tenants(target.data)]
+        return roster(target.data, [])
     assert target.url is not None
     wait_until_ready(target.url)
     response = httpx.get(f"{target.url}/admin/tenants", timeout=COMMAND_TIMEOUT_S)
     if not response.is_success:
         raise decode_error(response.json())
-    found: list[dict[str, str]] = response.json()["tenants"]
+    found: list[dict[str, Any]] = response.json()["tenants"]
     return found

@@ -6,16 +6,20 @@ routes ask here for their connection and get it or the error to reply with.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from raydo.actors.analytics import Analytics
+from raydo.actors.roster import roster
+from raydo.actors.runtime import Served
 from raydo.pipelining.connection import Connection
 from raydo.pipelining.errors import RaydoError, Starting, Unavailable
 from raydo.pipelining.limits import STARTUP_RETRY_AFTER_S
 from raydo.pipelining.stub import Stub
 
-Opener = Callable[[], Awaitable[Connection]]
+Opener = Callable[[], Awaitable[Served]]
 
 
 class Backend:
@@ -24,28 +28,28 @@ class Backend:
     def __init__(self, opener: Opener, data: Path) -> None:
         self.data = data
         self._opener = opener
-        self._connection: Connection | None = None
+        self._served: Served | None = None
         self._failure: RaydoError | None = None
 
-    async def open(self) -> Connection:
+    async def open(self) -> Served:
         """Start the runtime; until this returns, `check` raises `Starting`.
 
         Raises:
             RaydoError: it cannot start; `check` raises the same from then on.
         """
         try:
-            self._connection = await self._opener()
+            self._served = await self._opener()
         except RaydoError as error:
             self._failure = error
             raise
-        return self._connection
+        return self._served
 
     async def close(self) -> None:
         """Flush and end the runtime; harmless if it never started."""
         self._failure = Unavailable("The server is stopping; another will answer in a moment.")
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        served, self._served = self._served, None
+        if served is not None:
+            await served.connection.close()
 
     def check(self) -> Connection:
         """Return the connection.
@@ -53,13 +57,20 @@ class Backend:
         Raises:
             Starting: not yet; the caller may come back. RaydoError: never; it failed to start.
         """
-        if self._connection is not None:
-            return self._connection
+        if self._served is not None:
+            return self._served.connection
         if self._failure is not None:
             raise self._failure
         raise Starting(
             "The server is starting; try again in a moment.", retry_after_s=STARTUP_RETRY_AFTER_S
         )
+
+    async def roster(self) -> list[dict[str, Any]]:
+        """List every tenant, where its object is, and when it must wake."""
+        self.check()
+        assert self._served is not None
+        status = await self._served.runtime.status()
+        return await asyncio.to_thread(roster, self.data, status)
 
     def analytics(self, tenant: str) -> Stub[Analytics]:
         """Return the stub of one tenant's Analytics object."""

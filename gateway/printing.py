@@ -70,10 +70,13 @@ def show_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def show_tenants(found: list[dict[str, str]]) -> None:
-    """Print one tenant a line, with the object's class first."""
+def show_tenants(found: list[dict[str, Any]]) -> None:
+    """Print one tenant a line: class, tenant, state, process, and that one's memory."""
     for one in found:
-        sys.stdout.write(f"{one['object']}\t{one['tenant']}\n")  # rich would expand the tab
+        cells = [one["object"], one["tenant"], one["state"]]
+        if "pid" in one:
+            cells += [f"pid {one['pid']}", f"{one['host_bytes'] / 2**20:,.0f} MB"]
+        sys.stdout.write("\t".join(cells) + "\n")  # rich would expand the tab
     _err.print(f"{len(found):,} in all")
 
 

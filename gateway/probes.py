@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
-from raydo.actors.tenant import tenants
 from raydo.gateway.backend import Backend
 from raydo.gateway.page import page
 from raydo.gateway.replies import answer
@@ -29,11 +26,9 @@ def probes(backend: Backend) -> APIRouter:
         backend.check()
         return {"status": "ready"}
 
-    @router.get("/admin/tenants", tags=["operations"], summary="Every tenant with data here")
+    @router.get("/admin/tenants", tags=["operations"], summary="Every tenant, and where it lives")
     async def list_tenants() -> Response:
-        found = await asyncio.to_thread(lambda: list(tenants(backend.data)))
-        listed: list[dict[str, Any]] = [{"object": noun.cls, "tenant": noun.id} for noun in found]
-        return answer({"tenants": listed})
+        return answer({"tenants": await backend.roster()})
 
     @router.get("/", include_in_schema=False)
     async def home(request: Request) -> HTMLResponse:

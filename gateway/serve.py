@@ -23,12 +23,11 @@ import uvloop
 from rich.console import Console
 
 from raydo.actors.claim import token_path
-from raydo.actors.runtime import serve_runtime
+from raydo.actors.runtime import Served, serve_runtime
 from raydo.actors.settings import Settings
 from raydo.gateway.app import create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import is_loopback
-from raydo.pipelining.connection import Connection
 from raydo.pipelining.errors import Forbidden, InvalidArgument
 from raydo.pipelining.limits import REQUESTS_END_S, SHUTDOWN_S
 
@@ -100,7 +99,7 @@ class Run:
         )
         return Server(config)
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> Served:
         # A busy object's callers are told so, instead of waiting here where nothing bounds them.
         return await serve_runtime(
             self.plan.settings, embedded=self.plan.embedded, patient=False, default=False
@@ -109,20 +108,20 @@ class Run:
     async def _start(self, backend: Backend, server: Server) -> None:
         self.console.print(f"Listening on {self.url}, {self._waiting_for()}")
         try:
-            connection = await backend.open()
+            served = await backend.open()
         except BaseException:  # whatever it was, nothing will ever be served
             server.should_exit = True
             raise
         if not self.stopping:
-            self._welcome(connection)
+            self._welcome(served)
 
     def _waiting_for(self) -> str:
         if self.plan.embedded:
             return "opening the data folder."
         return "starting Ray (some ten seconds)."
 
-    def _welcome(self, connection: Connection) -> None:
-        dashboard = connection.ray_dashboard_url
+    def _welcome(self, served: Served) -> None:
+        dashboard = served.runtime.dashboard_url
         lines = [
             "[bold green]raydo is ready.[/]",
             f"  Page           {self.url}/",

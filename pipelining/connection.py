@@ -47,8 +47,6 @@ _CLOSED: Final = "This connection was closed; make another with raydo.connect().
 class Connection:
     """Carry calls to objects, batched, retried and counted; open it by `async with` or `with`."""
 
-    ray_dashboard_url: str | None = None  # set by a runtime that started Ray
-
     def __init__(
         self,
         transport_factory: TransportFactory,

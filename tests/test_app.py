@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from starlette.responses import Response
 
+from raydo.actors.runtime import Served
 from raydo.gateway.app import create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import Door
@@ -119,7 +121,7 @@ async def test_a_failure_of_our_own_shows_nothing_of_its_inside(
             raise KeyError("secret")
 
     async def broken() -> Any:
-        return Broken()
+        return Served(cast(Any, Broken()), cast(Any, None))
 
     backend = Backend(broken, tmp_path)
     await backend.open()
@@ -198,10 +200,12 @@ async def test_tenants_are_listed_once_they_have_data(gateway: httpx.AsyncClient
     for tenant in ("acme/eu", "日本"):
         await gateway.post("/track", params={"tenant": tenant}, json={"event": "a"})
     listed = (await gateway.get("/admin/tenants")).json()["tenants"]
-    assert sorted(listed, key=lambda one: one["tenant"]) == [
-        {"object": "Analytics", "tenant": "acme/eu"},
-        {"object": "Analytics", "tenant": "日本"},
+    assert sorted((one["object"], one["tenant"], one["state"]) for one in listed) == [
+        ("Analytics", "acme/eu", "awake"),
+        ("Analytics", "日本", "awake"),
     ]
+    assert {one["pid"] for one in listed} == {os.getpid()}
+    assert all(one["host_bytes"] > 0 and one["last_used_ms"] > 0 for one in listed)
 
 
 async def test_closing_what_never_started_is_harmless(starting: Backend) -> None:

@@ -89,7 +89,7 @@ def test_a_folder_is_filled_asked_and_listed(
     assert _run("tenants", "--json", *data) == 0
     assert [one["tenant"] for one in json.loads(capsys.readouterr().out)] == ["acme/eu", "other"]
     assert _run("tenants", *data) == 0
-    assert capsys.readouterr().out == "Analytics\tacme/eu\nAnalytics\tother\n"
+    assert capsys.readouterr().out == "Analytics\tacme/eu\tasleep\nAnalytics\tother\tasleep\n"
 
 
 def test_rejected_events_give_exit_code_1_and_their_lines(

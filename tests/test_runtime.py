@@ -163,10 +163,10 @@ async def test_the_folder_and_what_is_in_it_belong_to_this_user_alone(tmp_path: 
 async def test_a_gateway_opens_its_runtime_by_its_settings(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, objects=("support.jar",))
 
-    connection = await serve_runtime(settings, embedded=True)
+    connection, runtime = await serve_runtime(settings, embedded=True)
 
     assert await connection.Jar("acme").names() == []
-    assert connection.ray_dashboard_url is None
+    assert runtime.dashboard_url is None
     with pytest.raises(DataInUse):
         await serve_runtime(settings, embedded=True)
     await connection.close()

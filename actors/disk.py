@@ -87,7 +87,10 @@ class Disk(Protocol):
 
 
 class OsDisk:
-    """The operating system's files."""
+    """The operating system's files; counts its syncs."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
 
     def step(self, label: str) -> None:
         """Do nothing: only the simulation stops here."""
@@ -134,6 +137,7 @@ class OsDisk:
                 self.write(handle, bytes(min(ZEROS_BYTES, size - offset)), offset)
 
     def sync(self, handle: int) -> None:
+        self.syncs += 1
         if sys.platform == "darwin":  # fsync there leaves the bytes in the drive's cache
             _full_sync(handle)
         else:
@@ -156,6 +160,7 @@ class OsDisk:
         path.unlink()
 
     def sync_folder(self, folder: Path) -> None:
+        self.syncs += 1
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(handle)

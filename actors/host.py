@@ -21,13 +21,14 @@ from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.errand import Errand, errand, read_request, run_errand
+from raydo.actors.gauges import Gauges
 from raydo.actors.line import Line
 from raydo.actors.listener import Listener
 from raydo.actors.place import DIRECTORY, HOST, actor, prefix, socket_folder
 from raydo.actors.residents import Residents
 from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import ConnectionLost, Moved
-from raydo.pipelining.limits import RETRY_MAX_S
+from raydo.pipelining.limits import METRICS_S, RETRY_MAX_S
 
 if TYPE_CHECKING:
     from raydo.actors.settings import Settings
@@ -112,6 +113,8 @@ class Host:
         self._listener = Listener(path, self._run)
         await self._listener.open()
         self._entitle()
+        if _on_ray():
+            self._task(self._show())
         return path
 
     async def _run(self, payload: bytes, more: More) -> bytes:
@@ -208,6 +211,14 @@ class Host:
                 directory = await asyncio.to_thread(actor, prefix(self._settings.data) + DIRECTORY)
                 await directory.where.remote()
 
+    async def _show(self) -> None:
+        """Set the process's metrics, for as long as it lives."""
+        assert self._residents is not None
+        gauges = Gauges(self._name.rpartition(HOST)[2])
+        while not self._closing:
+            gauges.set({**self._residents.counts(), "bytes": resident_bytes()})
+            await asyncio.sleep(METRICS_S)
+
     def _task(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -215,7 +226,7 @@ class Host:
 
     def _entitle(self) -> None:
         """Name the process after the objects in it."""
-        if not ((ray := sys.modules.get("ray")) and ray.is_initialized()):
+        if not _on_ray():
             return
         names = [str(noun) for noun in sorted(self._objects)[:TITLE_OBJECTS]]
         if (more := len(self._objects) - len(names)) > 0:
@@ -224,9 +235,14 @@ class Host:
         raylet.setproctitle(f"raydo {', '.join(names) or 'standby'}")
 
 
+def _on_ray() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
 def _identity() -> dict[str, str | None]:
     """Name this process as Ray's dashboard does."""
-    if not ((ray := sys.modules.get("ray")) and ray.is_initialized()):
+    if not _on_ray():
         return {"actor": None, "node": None}
-    context = ray.get_runtime_context()
+    context = sys.modules["ray"].get_runtime_context()
     return {"actor": context.get_actor_id(), "node": context.get_node_id()}

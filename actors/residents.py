@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from raydo.actors import tenant
 from raydo.actors.activation import Activation
+from raydo.actors.disk import OsDisk
 from raydo.actors.resident import Outcome, Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.watchdog import Watchdog
@@ -79,6 +80,7 @@ class Residents:
         self._watchdog = watchdog or Watchdog()
         self._watchdog.start()
         self._on_sleep = on_sleep
+        self._disk = OsDisk()
         self._idle_s = (settings or Settings()).idle_s
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
@@ -122,6 +124,9 @@ class Residents:
             "frames": self.frames,
             "turns": self.turns,
             "awake": awake,
+            "objects": len(self._residents),
+            "waiting": sum(len(resident.waiting) for resident in self._residents.values()),
+            "syncs": self._disk.syncs,
         }
 
     def counts_of(self, noun: Noun) -> dict[str, int]:
@@ -202,6 +207,7 @@ class Residents:
                     self._data,
                     clock=self._clock,
                     random=self._random,
+                    disk=self._disk,
                     host=self._host,
                 )
 

@@ -132,6 +132,8 @@ REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered
 STARTUP_WAIT_S: Final = 90.0  # how long a command waits for a gateway that still starts
 COMMAND_TIMEOUT_S: Final = 120.0  # one call of a command; a large import may queue for long
 
+METRICS_S: Final = 5.0  # how often a host sets its Ray metrics; Ray reports them every few seconds
+
 # Turns that run away
 TURN_S_MAX: Final = 30.0  # then a turn is ended, as Durable Objects' CPU limit does
 TURN_GRACE_S: Final = 2.0  # for the turn to end after that; then the process ends

@@ -23,20 +23,18 @@ from raydo.actors import tenant
 from raydo.actors.clock import Clock, SystemClock
 from raydo.actors.confinement import Confinement
 from raydo.actors.disk import OsDisk
-from raydo.actors.due import Dues, read_due, scan
+from raydo.actors.due import read_due, scan
 from raydo.actors.errand import Errand, errand, read_request, run_errand
 from raydo.actors.line import Line
 from raydo.actors.listener import Listener
 from raydo.actors.place import socket_folder
 from raydo.actors.placement import Placement
+from raydo.actors.waker import Waker
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import ConnectionLost, InvalidArgument, RaydoError, Starting
 from raydo.pipelining.limits import (
     PLACE_S_MAX,
     STANDBY_HOSTS,
-    WAKE_RETRY_S,
-    WAKER_LOOKS_S,
-    WAKES_MAX,
 )
 from raydo.pipelining.noun import Noun
 
@@ -76,11 +74,10 @@ class Directory:
         self._hosts: dict[str, _Host] = {}
         self._assigning: dict[Noun, asyncio.Task[_Host]] = {}
         self._classes: dict[str, bytes] = {}  # parcels, by the name of their class
-        self._dues = Dues()
+        self._waker: Waker | None = None
         self._confinement = Confinement()
         self._failure: RaydoError | None = None  # why the last host did not start
         self._news = asyncio.Event()  # a host came up, or failed to
-        self._due_sooner = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: asyncio.Task[Path] | None = None
         self._listener: Listener | None = None
@@ -89,7 +86,6 @@ class Directory:
             "find": self._find,
             "declare": self._declare,
             "left": self._left,
-            "due": self._due,
             "offended": self._offended,
             "counts": self._counts,
             "status": self._status,
@@ -113,6 +109,8 @@ class Directory:
         self._closing = True
         for task in self._tasks:
             task.cancel()
+        if self._waker is not None:
+            await self._waker.stop()
         if self._listener is not None:
             await self._listener.close()
         await asyncio.gather(*(host.line.close() for host in self._hosts.values()))
@@ -125,14 +123,15 @@ class Directory:
 
             self._pool = RayPool(self._settings, self._paths)
         path = socket_folder(data) / f"directory-{os.getpid()}-{secrets.token_hex(4)}"
+        self._waker = Waker(self._clock, self._wake)
         self._listener = Listener(path, self._run)
         await self._listener.open()
         for started in await self._pool.running():
             await self._welcome(started)
-        for noun, due_ms in await asyncio.to_thread(lambda: list(scan(data))):
-            self._dues.set(noun, due_ms)
         self._refill()
-        self._task(self._wake_for_ever())
+        for noun, due_ms in await asyncio.to_thread(lambda: list(scan(data))):
+            self._waker.set(noun, due_ms)
+        self._waker.start()
         return path
 
     async def _run(self, payload: bytes, more: More) -> bytes:
@@ -160,10 +159,9 @@ class Directory:
 
     async def _left(self, given: Errand) -> None:
         """An object sleeps, and its host has let go of it."""
+        assert self._waker is not None
         self._placement.leave(given.noun, given.arguments["host"])
-
-    async def _due(self, given: Errand) -> None:
-        self._set_due(given.noun, given.arguments["due_ms"])
+        self._waker.set(given.noun, given.arguments["due_ms"])
 
     async def _offended(self, given: Errand) -> None:
         """An object's turn had to be ended by force."""
@@ -276,49 +274,17 @@ class Directory:
 
     async def _bury(self, name: str, lost: frozenset[Noun]) -> None:
         assert self._pool is not None
+        assert self._waker is not None
         await self._pool.end(name)
-        for noun in lost:  # it may not have come to tell of a timer
+        for noun in lost:  # nobody keeps their time now
             folder = tenant.folder(self._settings.data, noun)
-            self._set_due(noun, await asyncio.to_thread(read_due, OsDisk(), folder))
+            self._waker.set(noun, await asyncio.to_thread(read_due, OsDisk(), folder))
 
-    # Waking
-
-    def _set_due(self, noun: Noun, due_ms: int | None) -> None:
-        self._dues.set(noun, due_ms)
-        if due_ms is not None:
-            self._due_sooner.set()
-
-    async def _wake_for_ever(self) -> None:
-        slots = asyncio.Semaphore(WAKES_MAX)
-        while True:
-            now_ms = self._clock.now_ms()
-            for noun in self._dues.take(now_ms, WAKES_MAX):
-                await slots.acquire()
-                self._task(self._wake(noun)).add_done_callback(lambda _: slots.release())
-            next_ms = self._dues.next_ms()
-            wait_s = WAKER_LOOKS_S  # at most, since the clock may be set
-            if next_ms is not None:
-                wait_s = min(wait_s, max(0.0, (next_ms - self._clock.now_ms()) / 1000))
-            self._due_sooner.clear()
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._due_sooner.wait()
-            except TimeoutError:
-                continue
-
-    async def _wake(self, noun: Noun) -> None:
-        """Have an object run its timers; whatever goes wrong, it is tried again."""
-        try:
-            self._confinement.check(noun, self._clock.now_ms())
-            host = await self._placed(noun)
-            answer = unpack(await host.line.request(errand("wake", noun)))
-            if self._dues.get(noun) is None:  # else somebody said so meanwhile
-                self._set_due(noun, answer["due_ms"])
-        except RaydoError as error:
-            if not isinstance(error, ConnectionLost):
-                _log.warning("%s could not be woken: %s", noun, error)
-            pause_ms = round((error.retry_after_s or WAKE_RETRY_S) * 1000)
-            self._set_due(noun, self._clock.now_ms() + pause_ms)
+    async def _wake(self, noun: Noun) -> int | None:
+        self._confinement.check(noun, self._clock.now_ms())
+        host = await self._placed(noun)
+        due_ms: int | None = unpack(await host.line.request(errand("wake", noun)))["due_ms"]
+        return due_ms
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -172,10 +172,10 @@ class Host:
 
     # What the directory is told
 
-    def _left(self, noun: Noun) -> None:
-        """An object sleeps: its next frame may go to another host."""
+    def _left(self, noun: Noun, due_ms: int | None) -> None:
+        """An object sleeps: its next frame, or timer, may go to another host."""
         self._objects.discard(noun)
-        self._tell("left", noun, host=self._name)
+        self._tell("left", noun, host=self._name, due_ms=due_ms)
         self._entitle()
 
     def _offended(self, noun: Noun, reason: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydo.actors import tenant
 from raydo.actors.clock import Clock, SystemClock
-from raydo.actors.confinement import Confinement
+from raydo.actors.breaker import Breaker
 from raydo.actors.disk import OsDisk
 from raydo.actors.due import read_due, scan
 from raydo.actors.errand import Errand, errand, read_request, run_errand
@@ -75,7 +75,7 @@ class Directory:
         self._assigning: dict[Noun, asyncio.Task[_Host]] = {}
         self._classes: dict[str, bytes] = {}  # parcels, by the name of their class
         self._waker: Waker | None = None
-        self._confinement = Confinement()
+        self._breaker = Breaker()
         self._failure: RaydoError | None = None  # why the last host did not start
         self._news = asyncio.Event()  # a host came up, or failed to
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -145,7 +145,7 @@ class Directory:
 
     async def _find(self, given: Errand) -> dict[str, str]:
         """Give the socket of an object's host, and place the object when it has none."""
-        self._confinement.check(given.noun, self._clock.now_ms())
+        self._breaker.check(given.noun, self._clock.now_ms())
         try:
             async with asyncio.timeout(PLACE_S_MAX):
                 host = await self._placed(given.noun)
@@ -165,7 +165,7 @@ class Directory:
 
     async def _offended(self, given: Errand) -> None:
         """An object's turn had to be ended by force."""
-        self._confinement.offended(given.noun, given.arguments["reason"], self._clock.now_ms())
+        self._breaker.offended(given.noun, given.arguments["reason"], self._clock.now_ms())
 
     async def _counts(self, given: Errand) -> Any:
         host = await self._placed(given.noun)
@@ -281,7 +281,7 @@ class Directory:
             self._waker.set(noun, await asyncio.to_thread(read_due, OsDisk(), folder))
 
     async def _wake(self, noun: Noun) -> int | None:
-        self._confinement.check(noun, self._clock.now_ms())
+        self._breaker.check(noun, self._clock.now_ms())
         host = await self._placed(noun)
         due_ms: int | None = unpack(await host.line.request(errand("wake", noun)))["due_ms"]
         return due_ms

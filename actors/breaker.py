@@ -15,7 +15,7 @@ class _Offence(NamedTuple):
     reason: str
 
 
-class Confinement:
+class Breaker:
     """Count offences, and refuse objects with too many."""
 
     def __init__(self) -> None:

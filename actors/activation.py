@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydo.actors import tenant
+from raydo.actors import firing, tenant
 from raydo.actors.clock import Clock
 from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.event import fresh_ids
@@ -126,12 +126,31 @@ class Activation:
         Raises:
             ActivationBroken, StorageFull: throw this activation away; nothing may be known of it.
         """
-        if self.broken:
-            raise ActivationBroken(f"{self.noun} is broken.")
-        if self._state is None:
-            self.open()
+        self._wake()
         with self._breaking():
             return self._turn(entries)
+
+    @property
+    def next_due_ms(self) -> int | None:
+        """When the next timer is due; a tenant that doesn't exist has none."""
+        return self._state.alarms.next_due_ms if self._state is not None and self._born else None
+
+    def fire(self) -> int | None:
+        """Run the timers that are due, each as a turn of its own; return `next_due_ms`.
+
+        At most TIMERS_PER_FIRE of them: the next may be due already.
+
+        Raises:
+            StorageFull: there is no room now; what did not run stays due.
+            ActivationBroken: throw this activation away; what did not run is due on disk.
+            DataInUse, DataUnreadable, ObjectFailed: it does not wake.
+        """
+        state = self._wake()
+        if self._born:
+            for name in state.alarms.due():
+                with self._breaking(but=StorageFull):
+                    self._fire(name)
+        return self.next_due_ms
 
     @property
     def drain_due(self) -> bool:
@@ -189,9 +208,26 @@ class Activation:
         if self._state is not None:
             self._state.storage.release()
 
-    def _turn(self, entries: Sequence[Entry]) -> list[Answer]:
+    def _wake(self) -> State:
+        if self.broken:
+            raise ActivationBroken(f"{self.noun} is broken.")
+        if self._state is None:
+            self.open()
+        return self._present()
+
+    def _fire(self, name: str) -> None:
         state = self._present()
         before = state.mark()
+        try:
+            firing.fire(state, self._object, name)
+            self._end(state, before)
+        except (StorageFull, TurnFull) as error:
+            state.undo(before)
+            raise full(error) from error
+
+    def _turn(self, entries: Sequence[Entry]) -> list[Answer]:
+        state = self._present()
+        before, born = state.mark(), self._born
         try:
             answers = [self._answer(state, entry) for entry in entries]
             if state.mark() != before and not self._born:
@@ -201,8 +237,8 @@ class Activation:
                 answers = [self._answer(state, entry) for entry in entries]
             self._end(state, before)
         except (StorageFull, TurnFull) as error:
-            if self._state is not state:
-                raise  # it could not be born
+            if not born:  # what its `on_start` has made is gone, too
+                raise full(error) from error
             return self._reads_only(state, before, entries, full(error))
         return answers
 

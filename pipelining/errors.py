@@ -18,6 +18,7 @@ whether the same call may succeed when it is made again.
     * `ObjectFailed`: the durable object's own code raised; carries the type's name
     * `Unavailable`: not now; the same call may succeed later (`retryable`)
         * `Starting`, `Overloaded`, `ConnectionLost`, `ActivationBroken`, `TurnTooLong`, `StorageFull`
+    * `ArchiveMismatch`: what the archive has is not what the database gave it; nothing was deleted
     * `TimedOut`: no answer in the time given; the outcome is unknown
     * `OutboxFull`: casts are dropped here, and this says how many
     * `RemoteError`: a code that this version does not know
@@ -177,6 +178,10 @@ class TurnTooLong(Unavailable):
 class StorageFull(Unavailable):
     code = "storage_full"
     status = 507
+
+
+class ArchiveMismatch(RaydoError):
+    code = "archive_mismatch"
 
 
 class TimedOut(RaydoError):

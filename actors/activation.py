@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydo.actors import tenant
+from raydo.actors import firing, tenant
 from raydo.actors.clock import Clock
 from raydo.actors.disk import Disk, OsDisk
+from raydo.actors.due import read_due, write_due
 from raydo.actors.event import fresh_ids
 from raydo.actors.failure import failure, full
 from raydo.actors.object import DurableObject
@@ -86,6 +87,7 @@ class Activation:
         self._processes = processes
         self._sessions = Sessions()
         self._born = False  # whether the tenant exists on disk
+        self._due_ms: int | None = None  # what the folder's `due` file says
         self._state: State | None = None
         self._object: DurableObject | None = None
 
@@ -126,12 +128,33 @@ class Activation:
         Raises:
             ActivationBroken, StorageFull: throw this activation away; nothing may be known of it.
         """
-        if self.broken:
-            raise ActivationBroken(f"{self.noun} is broken.")
-        if self._state is None:
-            self.open()
+        self._wake()
         with self._breaking():
             return self._turn(entries)
+
+    @property
+    def next_due_ms(self) -> int | None:
+        """When the next timer is due; a tenant that doesn't exist has none."""
+        return self._state.alarms.next_due_ms if self._state is not None and self._born else None
+
+    def fire(self) -> int | None:
+        """Run the timers that are due, each as a turn of its own; return `next_due_ms`.
+
+        At most TIMERS_PER_FIRE of them: the next may be due already.
+
+        Raises:
+            StorageFull: there is no room now; what did not run stays due.
+            ActivationBroken: throw this activation away; what did not run is due on disk.
+            DataInUse, DataUnreadable, ObjectFailed: it does not wake.
+        """
+        state = self._wake()
+        if self._born:
+            for name in state.alarms.due():
+                with self._breaking(but=StorageFull):
+                    self._fire(name)
+            with self._breaking(but=StorageFull):
+                self._tell_due(state)
+        return self.next_due_ms
 
     @property
     def drain_due(self) -> bool:
@@ -189,9 +212,26 @@ class Activation:
         if self._state is not None:
             self._state.storage.release()
 
-    def _turn(self, entries: Sequence[Entry]) -> list[Answer]:
+    def _wake(self) -> State:
+        if self.broken:
+            raise ActivationBroken(f"{self.noun} is broken.")
+        if self._state is None:
+            self.open()
+        return self._present()
+
+    def _fire(self, name: str) -> None:
         state = self._present()
         before = state.mark()
+        try:
+            firing.fire(state, self._object, name)
+            self._end(state, before)
+        except (StorageFull, TurnFull) as error:
+            state.undo(before)
+            raise full(error) from error
+
+    def _turn(self, entries: Sequence[Entry]) -> list[Answer]:
+        state = self._present()
+        before, born = state.mark(), self._born
         try:
             answers = [self._answer(state, entry) for entry in entries]
             if state.mark() != before and not self._born:
@@ -201,8 +241,8 @@ class Activation:
                 answers = [self._answer(state, entry) for entry in entries]
             self._end(state, before)
         except (StorageFull, TurnFull) as error:
-            if self._state is not state:
-                raise  # it could not be born
+            if not born:  # what its `on_start` has made is gone, too
+                raise full(error) from error
             return self._reads_only(state, before, entries, full(error))
         return answers
 
@@ -279,6 +319,7 @@ class Activation:
     def _storage(self) -> Storage:
         if not self._born:
             return Storage.in_memory(self._disk, self._folder)
+        self._due_ms = read_due(self._disk, self._folder)
         return Storage.open(
             self._disk,
             self._folder,
@@ -289,9 +330,21 @@ class Activation:
         )
 
     def _save(self, state: State) -> None:
+        due_ms = state.alarms.next_due_ms
+        if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
+            self._tell_due(state)  # first, so that a crash in between can only wake it early
         state.storage.save(state.effects(self._sessions))
         state.settle()
+        if self._born:
+            self._tell_due(state)
         self._sessions.settle(drained=state.storage.drained)
+
+    def _tell_due(self, state: State) -> None:
+        """Say in the folder when the object must wake."""
+        due_ms = state.alarms.next_due_ms
+        if due_ms != self._due_ms:
+            write_due(self._disk, self._folder, due_ms)
+            self._due_ms = due_ms
 
     def _drained(self, state: State) -> None:
         state.drained()

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydo.actors import tenant
-from raydo.actors.clock import Clock, SystemClock
 from raydo.actors.breaker import Breaker
+from raydo.actors.clock import Clock, SystemClock
 from raydo.actors.disk import OsDisk
 from raydo.actors.due import read_due, scan
 from raydo.actors.errand import Errand, errand, read_request, run_errand

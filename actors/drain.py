@@ -1,4 +1,4 @@
-"""Write what turns changed into the open transaction: events, rollups, ids, counters, sessions.
+"""Write what turns changed into the open transaction: events, rollups, ids, counters, timers, sessions.
 
 All of it moves together, or nothing does. Several turns are written as one: the events of all, and
 of everything that has one value the latest.
@@ -6,7 +6,7 @@ of everything that has one value the latest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -78,6 +78,7 @@ def _roll_up(rollups: Rollups, events: Sequence[Emitted]) -> None:
 
 def _write_rows(database: Database, turns: Sequence[Effects]) -> None:
     counters = dict(row for effects in turns for row in effects.counters)
+    timers = dict(row for effects in turns for row in effects.timers)
     for statement, rows in (
         ("INSERT OR REPLACE INTO _raydo_counters VALUES (?, ?)", _kept(counters)),
         ("DELETE FROM _raydo_counters WHERE key = ?", _gone(counters)),
@@ -86,9 +87,10 @@ def _write_rows(database: Database, turns: Sequence[Effects]) -> None:
             [fact for effects in turns for fact in effects.facts],
         ),
         (
-            "INSERT OR REPLACE INTO _raydo_timers VALUES (?, ?, ?, ?)",
-            [timer for effects in turns for timer in effects.timers],
+            "INSERT OR REPLACE INTO _raydo_timers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [timer for timer in timers.values() if timer is not None],
         ),
+        ("DELETE FROM _raydo_timers WHERE name = ?", _gone(timers)),
         (
             "INSERT OR REPLACE INTO _raydo_replies VALUES (?, ?, ?)",
             [reply for effects in turns for reply in effects.replies],
@@ -103,7 +105,7 @@ def _kept(rows: dict[str, bytes | None]) -> Sequence[tuple[Any, ...]]:
     return [row for row in rows.items() if row[1] is not None]
 
 
-def _gone(rows: dict[str, bytes | None]) -> Sequence[tuple[Any, ...]]:
+def _gone(rows: Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
     return [(key,) for key, row in rows.items() if row is None]
 
 

@@ -1,6 +1,6 @@
 """What a turn changed, as plain data: one record of the log carries it, and a drain writes it.
 
-Counters are their rows as the turn left them, not what was added, and facts their values: to write
+Counters and timers are their rows as the turn left them, not what was done, and facts their values: to write
 a record's effects again changes nothing, and to write several in order is to write the last. What
 the object did by SQL of its own is not here; such a turn goes whole into one transaction.
 """
@@ -37,7 +37,7 @@ class Effects(NamedTuple):
     seen: Sequence[bytes]  # hashes of message ids that were new
     counters: Sequence[tuple[str, bytes | None]]  # None deletes
     facts: Sequence[tuple[str, Any]]
-    timers: Sequence[tuple[Any, ...]]  # never in the log
+    timers: Sequence[tuple[str, tuple[Any, ...] | None]]  # None deletes
     sessions: Sequence[tuple[bytes, int, int]]
     replies: Sequence[tuple[bytes, int, bytes | None]]
 
@@ -49,7 +49,6 @@ class Effects(NamedTuple):
 
 def encode(effects: Effects) -> bytes:
     """Turn a turn's effects into the payload of a record."""
-    assert not effects.timers, "a turn that sets a timer goes into the database"
     seen = b"".join(effects.seen)  # one piece packs faster than many
     packed: bytes = msgpack.packb((seen, *effects._replace(seen=())))
     return packed

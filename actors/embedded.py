@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
+from raydo.actors.due import scan
 from raydo.actors.residents import Residents
+from raydo.actors.waker import Waker
 from raydo.actors.watchdog import resident_bytes
 from raydo.pipelining.errors import NotConnected
 
@@ -29,13 +31,20 @@ class Embedded:
         self._clock = clock or SystemClock()
         self._claim: Claim | None = None
         self._residents: Residents | None = None
+        self._waker: Waker | None = None
 
     async def open(self) -> Transport:
         """See `Runtime.open`."""
         await asyncio.to_thread(catalog.load, self._settings.objects)
         data = self._settings.data
         self._claim = Claim.alone(data, "embedded")  # at once or not at all: it never waits
-        self._residents = Residents(data, clock=self._clock, settings=self._settings)
+        residents = self._residents = Residents(
+            data, clock=self._clock, settings=self._settings, on_sleep=self._slept
+        )
+        waker = self._waker = Waker(self._clock, residents.fire)
+        for noun, due_ms in await asyncio.to_thread(lambda: list(scan(data))):
+            waker.set(noun, due_ms)
+        waker.start()
         return self
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
@@ -48,7 +57,10 @@ class Embedded:
     async def close(self) -> None:
         """Close every object, then give up the folder."""
         residents, self._residents = self._residents, None
+        waker, self._waker = self._waker, None
         try:
+            if waker is not None:
+                await waker.stop()
             if residents is not None:
                 await residents.close()
         finally:
@@ -80,6 +92,10 @@ class Embedded:
                 "objects": self._residents.status(),
             }
         ]
+
+    def _slept(self, noun: Noun, due_ms: int | None) -> None:
+        if self._waker is not None:
+            self._waker.set(noun, due_ms)
 
 
 if TYPE_CHECKING:

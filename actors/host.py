@@ -152,7 +152,7 @@ class Host:
         if given.noun not in self._objects:
             raise Moved(f"{given.noun} does not live in this process.")
         assert self._residents is not None
-        return {"due_ms": await self._residents.wake(given.noun)}
+        return {"due_ms": await self._residents.fire(given.noun)}
 
     async def _counts(self, given: Errand) -> dict[str, int]:
         assert self._residents is not None

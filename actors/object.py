@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from raydo.actors.alarm_clock import AlarmClock
 from raydo.actors.counters import Counters
 from raydo.actors.schedule import Every, Schedule
 from raydo.pipelining.method import Exposed, call
@@ -89,8 +90,19 @@ class DurableObject(Remote, register=False):
 
     @property
     def every(self) -> Every:
-        """Register timers: `self.every.day.at("3am")(self.tidy)`."""
+        """Register timers: `self.every.day.at("3am")(self.tidy)`.
+
+        They are due in the tenant's zone, never early, and each run is a call of its own. After a
+        sleep over several times a handler runs once. One that raises is tried again after 2 s, 4 s
+        and so on, six times; then the next regular time counts. A handler with a parameter gets a
+        `Firing` for it.
+        """
         return Every(self._register)
+
+    @property
+    def alarms(self) -> AlarmClock:
+        """Set timers that are due once: `self.alarms.set(timedelta(hours=1), self.remind)`."""
+        return AlarmClock(self, self._state.alarms)
 
     @call
     def degraded(self) -> list[Loss]:

@@ -1,4 +1,4 @@
-"""One object's queue and its activation: what a thread of the pool does for it, one task at a time."""
+"""One object's queue, timers and activation: what a thread does for it, one task at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from raydo.pipelining.errors import ActivationBroken, RaydoError, StorageFull
+from raydo.actors.alarms import retry_ms
+from raydo.pipelining.errors import ActivationBroken, DataInUse, RaydoError, StorageFull
 from raydo.pipelining.frame import Entry, encode_answers
 from raydo.pipelining.limits import TURN_BYTES_MAX, TURN_ENVELOPES_MAX
 
@@ -35,9 +36,10 @@ class Waiting(NamedTuple):
 class Resident:
     """Hold one object's queue and, while it is awake, its activation."""
 
-    def __init__(self, noun: Noun, make: Callable[[], Activation]) -> None:
+    def __init__(self, noun: Noun, make: Callable[[], Activation], watchdog: Watchdog) -> None:
         self.noun = noun
         self.make = make
+        self._watchdog = watchdog
         self.activation: Activation | None = None  # touched by a thread alone while `busy`
         self.waiting: deque[Waiting] = deque()
         self.bytes = 0
@@ -45,6 +47,12 @@ class Resident:
         self.used_ms = 0
         self.envelopes = 0
         self.drain_timer: asyncio.TimerHandle | None = None
+        self.next_due_ms: int | None = None  # of its timers, as last seen; None when unknown, too
+        self.retry_ms = 0  # its timers wait until then, since so often they could not run:
+        self.failures = 0
+        self.asked: list[asyncio.Future[int | None]] = []  # who wants its timers looked at now
+        self.alarm: asyncio.TimerHandle | None = None
+        self.alarm_ms = 0  # for which due time it is
 
     def add(self, waiting: Waiting) -> None:
         """Let an envelope wait for the next turn."""
@@ -73,26 +81,50 @@ class Resident:
         """Whether there is nothing to drain."""
         return self.activation is None or self.activation.drained
 
+    @property
+    def due_ms(self) -> int | None:
+        """When its timers are to run next."""
+        return None if self.next_due_ms is None else max(self.next_due_ms, self.retry_ms)
+
+    def hush(self) -> None:
+        """Let no alarm go off."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+
     # On a thread of the pool
 
-    def turn(self, batch: list[Waiting], watchdog: Watchdog) -> list[Outcome]:
+    def turn(self, batch: list[Waiting]) -> list[Outcome]:
         """Run one turn for all of `batch`."""
         try:
             if self.activation is None:
                 self.activation = self.make()
-            with watchdog.turn(self.noun):
+            with self._watchdog.turn(self.noun):
                 done = self.activation.run([e for each in batch for e in each.entries])
+            self.next_due_ms = self.activation.next_due_ms
             answers = iter(done)
             return [encode_answers([next(answers) for _ in each.entries]) for each in batch]
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
             self._drop()
             return [_as_error(error)] * len(batch)
 
-    def wake(self, watchdog: Watchdog) -> int | None:
-        """Open the object if it sleeps."""
-        del watchdog
-        if self.activation is None:
-            self.activation = self.make()
+    def fire(self, now_ms: int) -> RaydoError | None:
+        """Run the timers that are due; return what kept them from running."""
+        try:
+            if self.activation is None:
+                self.activation = self.make()
+            with self._watchdog.turn(self.noun):
+                self.next_due_ms = self.activation.fire()
+        except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
+            if self.activation is None or self.activation.broken:
+                self._drop()
+            if isinstance(error, DataInUse):
+                self.next_due_ms = None  # whoever has it now runs its timers
+            self.retry_ms = now_ms + retry_ms(self.failures)
+            self.failures += 1
+            _log.warning("Timers of %s wait: %s", self.noun, error)
+            return _as_error(error)
+        self.retry_ms = self.failures = 0
         return None
 
     def drain(self) -> Merge | None:

@@ -7,6 +7,10 @@ nothing: it moves envelopes to `Activation` and answers back.
 
 An object that nobody called for a while sleeps, and so does the one unused for longest when files
 run short. A broken activation is thrown away, and the next call makes a new one.
+
+While an object is awake its timers run when they are due, between two turns. The clock that was
+given says when that is; the event loop's timers only say when to look at it. Timers of objects
+asleep are for whoever calls `fire`.
 """
 
 from __future__ import annotations
@@ -26,13 +30,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from raydo.actors import tenant
 from raydo.actors.activation import Activation
 from raydo.actors.disk import OsDisk
-from raydo.actors.resident import Outcome, Resident, Waiting
+from raydo.actors.resident import Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.watchdog import Watchdog
-from raydo.pipelining.errors import ConnectionLost, Overloaded
+from raydo.pipelining.errors import ConnectionLost, Overloaded, RaydoError
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
+    CLOCK_LOOK_S,
     DRAIN_AFTER_S,
     HOST_THREADS,
     QUEUE_BYTES_MAX,
@@ -68,7 +73,7 @@ class Residents:
         random: Callable[[int], bytes] = os.urandom,
         host: bool = False,
         watchdog: Watchdog | None = None,
-        on_sleep: Callable[[Noun], None] | None = None,
+        on_sleep: Callable[[Noun, int | None], None] | None = None,
     ) -> None:
         self.envelopes = 0
         self.frames = 0
@@ -116,6 +121,33 @@ class Residents:
             self._start(resident, self._serve(resident))
         return await answer
 
+    async def fire(self, noun: Noun) -> int | None:
+        """Run the timers of an object that are due, and wake it for that; return the next due time.
+
+        Raises:
+            UnknownObject, InvalidTenant: there can be no such object.
+            RaydoError: it did not wake, or its disk failed; what did not run stays due.
+            ConnectionLost: this process is about to end.
+        """
+        if self._closing:
+            raise ConnectionLost("This host is closing.")
+        resident = self._resident(noun)
+        answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        resident.asked.append(answer)
+        if not resident.busy:
+            self._start(resident, self._serve(resident))
+        return await answer
+
+    def awake(self, noun: Noun) -> bool:
+        """Tell whether an object is awake here."""
+        resident = self._residents.get(noun)
+        return resident is not None and resident.activation is not None
+
+    def next_due(self) -> tuple[int, Noun] | None:
+        """Tell whose timers among the objects known here are to run next, and when."""
+        due = [(r.due_ms, r.noun) for r in self._residents.values()]
+        return min(((ms, noun) for ms, noun in due if ms is not None), default=None)
+
     def counts(self) -> dict[str, int]:
         """Count what was delivered since the start, and the objects that are awake."""
         awake = sum(resident.activation is not None for resident in self._residents.values())
@@ -146,11 +178,6 @@ class Residents:
             }
             for resident in self._residents.values()
         ]
-
-    async def wake(self, noun: Noun) -> int | None:
-        """Run the timers of an object that are due; return when the next one is, in milliseconds."""
-        resident = self._resident(noun)
-        return await self._on_a_thread(resident.wake, self._watchdog)
 
     def admit(self, noun: Noun) -> None:
         """Let an object live here; nobody has called it yet."""
@@ -190,6 +217,7 @@ class Residents:
         lost = [r.activation for r in residents if r.activation is not None]
         for resident in residents:
             resident.activation = None  # a drain that was planned finds nothing to do
+            resident.hush()
         for activation in lost:
             activation.crash()
         return lost
@@ -211,7 +239,7 @@ class Residents:
                     host=self._host,
                 )
 
-            resident = Resident(noun, make)
+            resident = Resident(noun, make, self._watchdog)
             self._residents[noun] = resident
         self._residents.move_to_end(noun)
         resident.used_ms = self._clock.now_ms()
@@ -228,19 +256,59 @@ class Residents:
         return task
 
     async def _serve(self, resident: Resident) -> None:
-        """Run turns until nothing waits."""
-        while resident.waiting:
-            batch = resident.take()
-            resident.envelopes += len(batch)
-            outcomes = await self._on_a_thread(resident.turn, batch, self._watchdog)
-            self.turns += 1
-            for each, outcome in zip(batch, outcomes, strict=True):
-                _tell(each.answer, outcome)
+        """Run turns until nothing waits, and the timers that are due between them."""
+        while True:
+            if resident.waiting:
+                await self._turn(resident)
+            if resident.asked or self._is_due(resident):
+                await self._fire(resident)
             if resident.drain_due:
                 await self._drain_one(resident)
+            if not (resident.waiting or resident.asked):
+                break
         resident.busy = False
         self._drain_later(resident)
+        self._set_alarm(resident)
         self._make_room()
+
+    async def _turn(self, resident: Resident) -> None:
+        batch = resident.take()
+        resident.envelopes += len(batch)
+        outcomes = await self._on_a_thread(resident.turn, batch)
+        self.turns += 1
+        for each, outcome in zip(batch, outcomes, strict=True):
+            _tell(each.answer, outcome)
+
+    def _is_due(self, resident: Resident) -> bool:
+        due_ms = resident.due_ms
+        return due_ms is not None and due_ms <= self._clock.now_ms() and not self._closing
+
+    async def _fire(self, resident: Resident) -> None:
+        asked, resident.asked = resident.asked, []
+        error = await self._on_a_thread(resident.fire, self._clock.now_ms())
+        for each in asked:
+            _tell(each, resident.next_due_ms if error is None else error)
+
+    def _set_alarm(self, resident: Resident) -> None:
+        """Look again when the next timer is due, or sooner: the clock may be set meanwhile."""
+        due_ms = resident.due_ms
+        if resident.alarm is not None and resident.alarm_ms == due_ms:
+            return
+        resident.hush()
+        if due_ms is not None and not self._closing:
+            wait_s = min(max(due_ms - self._clock.now_ms(), 0) / 1000, CLOCK_LOOK_S)
+            loop = asyncio.get_running_loop()
+            resident.alarm = loop.call_later(wait_s, self._look, resident)
+            resident.alarm_ms = due_ms
+
+    def _look(self, resident: Resident) -> None:
+        resident.alarm = None
+        if resident.busy:
+            return  # whatever it is busy with looks at the end
+        if self._is_due(resident):
+            self._start(resident, self._serve(resident))
+        else:
+            self._set_alarm(resident)
 
     async def _drain_one(self, resident: Resident) -> None:
         merge = await self._on_a_thread(resident.drain)
@@ -267,14 +335,15 @@ class Residents:
     async def _rest(self, resident: Resident) -> None:
         """Close an object, unless somebody calls it meanwhile."""
         await self._on_a_thread(resident.sleep)
-        if resident.waiting:
+        if resident.waiting or resident.asked:
             await self._serve(resident)
             return
         resident.busy = False
+        resident.hush()
         if self._residents.get(resident.noun) is resident:
             del self._residents[resident.noun]
             if self._on_sleep is not None:
-                self._on_sleep(resident.noun)
+                self._on_sleep(resident.noun, resident.due_ms)
 
     def _make_room(self) -> None:
         """Put the objects unused for longest to sleep when more are known than may be open."""
@@ -293,13 +362,13 @@ class Residents:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
 
-def _tell(answer: asyncio.Future[bytes], outcome: Outcome) -> None:
+def _tell(answer: asyncio.Future[T], outcome: T | RaydoError) -> None:
     if answer.done():  # whoever asked has gone away
         return
-    if isinstance(outcome, bytes):
-        answer.set_result(outcome)
-    else:
+    if isinstance(outcome, RaydoError):
         answer.set_exception(copy(outcome))  # each of the turn's callers raises one of its own
+    else:
+        answer.set_result(outcome)
 
 
 def run_merge(noun: Noun, merge: Merge) -> None:

@@ -15,7 +15,7 @@ from raydo.actors.database import Database
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -50,7 +50,13 @@ _TABLES: Final = (
         session BLOB, n INTEGER, reply BLOB, PRIMARY KEY (session, n)
     ) WITHOUT ROWID""",
     """CREATE TABLE _raydo_timers (
-        name TEXT PRIMARY KEY, spec TEXT NOT NULL, zone TEXT NOT NULL, next_at_ms INTEGER NOT NULL
+        name TEXT PRIMARY KEY,
+        spec TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        next_at_ms INTEGER,
+        scheduled_ms INTEGER,
+        attempts INTEGER NOT NULL,
+        last_error TEXT
     ) WITHOUT ROWID""",
     *rollups.TABLES,
     *idset.TABLES,

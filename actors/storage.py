@@ -151,7 +151,7 @@ class Storage:
             StorageFull: nothing of it is on disk, and the transaction is rolled back.
             ActivationBroken, sqlite3.Error: throw this away.
         """
-        if not self.database.in_transaction and not effects.timers and self._log is not None:
+        if not self.database.in_transaction and self._log is not None:
             payload = encode(effects)
             if len(payload) <= RECORD_BYTES_MAX:
                 self._append(self._log, effects, payload)

@@ -81,16 +81,17 @@ def create(folder: Path, noun: Noun, disk: Disk = _DISK) -> None:
     """
     made = [path.parent for path in folder.parents if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    # The two folders above are synced even when they were there: an earlier process may have
+    # made them and stopped before it came to this line. And before the id is there: from then on
+    # the tenant exists, and nobody comes here again.
+    for path in dict.fromkeys([folder.parent, folder.parent.parent, *made]):
+        disk.sync_folder(path)
     if exists(folder, disk):
         if (found := read_id(folder, disk)) != noun.id:
             raise DataUnreadable(f"{folder} belongs to {found!r}, not to {noun.id!r}.")
         disk.sync_folder(folder)
     else:
         write_file(disk, folder / ID_FILE, noun.id.encode())
-    # The two folders above are synced even when they were there: an earlier process may have
-    # made them and stopped before it came to this line.
-    for path in dict.fromkeys([folder.parent, folder.parent.parent, *made]):
-        disk.sync_folder(path)
 
 
 def tenants(data: Path) -> Iterator[Noun]:

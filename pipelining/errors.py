@@ -20,6 +20,7 @@ whether the same call may succeed when it is made again.
         * `Starting`, `Overloaded`, `ActivationBroken`, `TurnTooLong`, `StorageFull`
         * `ConnectionLost`: whether it was applied is unknown; `Moved`: it was not, the object lives elsewhere
         * `Confined`: the object was stopped by force too often, and rests
+    * `ArchiveMismatch`: what the archive has is not what the database gave it; nothing was deleted
     * `TimedOut`: no answer in the time given; the outcome is unknown
     * `OutboxFull`: casts are dropped here, and this says how many
     * `RemoteError`: a code that this version does not know
@@ -187,6 +188,10 @@ class TurnTooLong(Unavailable):
 class StorageFull(Unavailable):
     code = "storage_full"
     status = 507
+
+
+class ArchiveMismatch(RaydoError):
+    code = "archive_mismatch"
 
 
 class TimedOut(RaydoError):

@@ -98,6 +98,14 @@ PRESENCE_USERS_MAX: Final = 180_000  # of COUNTER_KEYS_MAX; more at once count a
 # Schedules
 INTERVAL_MINUTES_MAX: Final = 7 * 24 * 60  # of every(n): a week; clocks jump at most once in it
 
+# Timers
+TIMERS_PER_FIRE: Final = 16  # timers of one object that run before its callers have a turn again
+TIMER_RETRY_FIRST_S: Final = 2.0  # before a timer that failed is tried again; doubles
+TIMER_RETRY_MAX_S: Final = 1_024.0  # where that ends when it is the disk that fails
+TIMER_RETRIES_MAX: Final = 6  # of one occurrence whose handler raises: two minutes in all
+TIMER_ROUNDS_MAX: Final = 1_000  # of one object at one moment of a test's world; more never end
+CLOCK_LOOK_S: Final = 30.0  # how often a host looks at the clock: somebody may set it
+
 # Rollups
 USERS_CACHED_MAX: Final = 50_000  # user ids of a tenant whose number is in memory: about 10 MB
 USER_SETS_BYTES_MAX: Final = 16 * 1024 * 1024  # sets of users of a tenant's buckets in memory
@@ -175,3 +183,24 @@ RECORD_BYTES_MAX: Final = 2 * FRAME_BYTES_MAX  # effects of one frame: what it b
 STORAGE_RETRY_AFTER_S: Final = 5.0  # what a caller is told to wait when the disk is full
 FENCE_PAUSE_S: Final = 0.01  # between two looks at a lock that a dying process holds
 FENCE_S_MAX: Final = 5.0  # how long a killed process may take to let go of a tenant's lock
+
+# Archive
+LAKE_AGE_S: Final = 7 * 86_400  # how old an event is before the weekly run takes it
+LAKE_ROWS_MIN: Final = 1_000  # a run of fewer rows waits: files of a few rows help nobody
+LAKE_RECENT_ROWS_MAX: Final = 1_000_000  # rows in SQLite before a run takes younger ones too
+LAKE_BATCH_ROWS: Final = 8_192  # rows read from SQLite in one transaction: 30 ms, at most 256 MB
+LAKE_DELETE_ROWS: Final = 5_000  # archived rows that one turn deletes: a pause of 50 ms
+LAKE_GROUP_ROWS: Final = 122_880  # of one Parquet row group: what DuckDB gives one thread
+LAKE_GROUP_BYTES: Final = 64 * 1024 * 1024  # the same bound in bytes of memory
+LAKE_FILE_ROWS: Final = 8 * LAKE_GROUP_ROWS  # of one Parquet file: 30 to 200 MB
+LAKE_FILE_BYTES: Final = 512 * 1024 * 1024  # the same bound in bytes of memory
+LAKE_COMMITS_MAX: Final = 5  # a commit that meets others' is tried this often
+LAKE_RUN_S_MAX: Final = 6 * 3_600.0  # a longer run stops: its first files would count as litter
+LAKE_SMALL_FILE_BYTES: Final = 8 * 1024 * 1024  # a smaller file may be merged with its day's others
+LAKE_SMALL_FILES_MIN: Final = 4  # small files of one day before they are merged
+LAKE_MERGE_BYTES_MAX: Final = 32 * 1024 * 1024  # of one merge, which happens in memory
+LAKE_MERGES_MAX: Final = 1_000  # merges of one compaction: years of days
+LAKE_SNAPSHOTS_S: Final = 30 * 86_400  # how long a snapshot is kept that is no longer current
+LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: queries end well before
+LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
+LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists

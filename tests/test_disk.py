@@ -10,8 +10,7 @@ from random import Random
 import pytest
 from sim.disk import SECTOR, Crashed, SimDisk
 
-from raydo.actors.disk import Disk, OsDisk, failure, read_file, write_file
-from raydo.pipelining.errors import ActivationBroken, StorageFull
+from raydo.actors.disk import Disk, OsDisk, read_file, write_file
 
 
 @pytest.fixture(params=[OsDisk, lambda: SimDisk(Random(1))], ids=["os", "simulated"])
@@ -133,26 +132,16 @@ def test_short_writes_and_reads_are_completed(
     disk.close(handle)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_from_a_failing_one(code: int) -> None:
-    full = failure("The log", OSError(code, "full"))
-    failing = failure("The log", OSError(errno.EIO, "broken"))
-
-    assert isinstance(full, StorageFull)
-    assert full.retry_after_s
-    assert isinstance(failing, ActivationBroken)
-
-
-# What the simulated disk may do, so that a test that survives it has shown something.
-
-ROOT = Path("/d")
-
-
 def crash(seed: int, prepare: Callable[[SimDisk], None]) -> SimDisk:
     disk = SimDisk(Random(seed))
     prepare(disk)
     disk.power_loss()
     return disk
+
+
+# What the simulated disk may do, so that a test that survives it has shown something.
+
+ROOT = Path("/d")
 
 
 def content(disk: SimDisk) -> bytes | None:

@@ -56,7 +56,7 @@ class Cart(DurableObject):
 
     @call
     def timers(self) -> list[list[Any]]:
-        return [list(timer) for timer in self._state.alarms.timers()]
+        return [list(timer[:4]) for timer in self.alarms.timers()]
 
     @call
     def peek(self) -> None:

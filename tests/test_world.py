@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from raydo.actors.analytics import Analytics
+from raydo.actors.handlers import Firing
 from raydo.actors.object import DurableObject
 from raydo.actors.world import World
-from raydo.pipelining.errors import InvalidArgument
+from raydo.pipelining.errors import InvalidArgument, TooLarge
 from raydo.pipelining.method import call, cast
+
+MINUTE_MS = 60_000
 
 
 class Tally(DurableObject):
@@ -81,3 +86,105 @@ def test_a_world_has_no_other_attributes(world: World) -> None:
         world.nothing  # noqa: B018
     with pytest.raises(InvalidArgument):
         world.stub(Tally, "")
+
+
+class Alarm(DurableObject):
+    """Writes down when it rang, and can fail for a while."""
+
+    @call
+    def hourly(self) -> None:
+        self.every.hour(self.ring)
+
+    @call
+    def ring_in(self, minutes: float) -> None:
+        self.alarms.set(timedelta(minutes=minutes), self.ring)
+
+    @call
+    def fail(self, times: int) -> None:
+        self.counters.incr("failures", times)
+        self.alarms.set(self.now_ms, self.ring_or_fail)
+
+    @call
+    def ring_on_and_on(self) -> None:
+        self.alarms.set(self.now_ms, self.ring_on_and_on)
+
+    @call
+    def rung(self) -> list[int]:
+        return [row["at"] for row in self.sql("SELECT timestamp AS at FROM events ORDER BY seq")]
+
+    def ring(self) -> None:
+        RUNG.append((self.tenant, self.now_ms))
+        self.pipeline.emit("Rang", "alarms", {})
+
+    def ring_or_fail(self, firing: Firing) -> None:
+        RUNG.append((self.tenant, self.now_ms))
+        if firing.attempt <= self.counters.get("failures"):
+            raise ValueError("out of tune")
+        self.ring()
+
+
+RUNG: list[tuple[str, int]] = []
+
+
+@pytest.fixture(autouse=True)
+def silence() -> None:
+    RUNG.clear()
+
+
+def test_timers_run_in_the_order_of_their_time_with_the_clock_at_it(world: World) -> None:
+    start = world.now_ms
+    for tenant, minutes in (("late", 50), ("early", 10), ("between", 30)):
+        world.wait(world.stub(Alarm, tenant).ring_in(minutes))
+    world.wait(world.stub(Alarm, "hourly").hourly())
+
+    assert world.advance(hours=2, minutes=30) == start + 150 * MINUTE_MS
+
+    order = [("early", 10), ("between", 30), ("late", 50), ("hourly", 60), ("hourly", 120)]
+    assert [(tenant, start + minutes * MINUTE_MS) for tenant, minutes in order] == RUNG
+    hourly = world.stub(Alarm, "hourly")
+    assert world.wait(hourly.rung()) == [start + 60 * MINUTE_MS, start + 120 * MINUTE_MS]
+
+
+def test_timers_fire_after_a_crash_that_nobody_has_called_since(world: World) -> None:
+    start = world.now_ms
+    alarm = world.stub(Alarm, "acme")
+    world.wait(alarm.hourly())
+    world.advance(hours=1)
+    world.crash()
+
+    world.advance(minutes=59)
+    assert len(RUNG) == 1
+    world.advance(minutes=1)
+
+    assert world.wait(alarm.rung()) == [start + 60 * MINUTE_MS, start + 120 * MINUTE_MS]
+
+
+def test_a_timer_that_fails_is_tried_again_on_the_way(world: World) -> None:
+    start = world.now_ms
+    alarm = world.stub(Alarm, "acme")
+    world.wait(alarm.fail(2))
+    world.advance(seconds=5)
+    assert [now_ms - start for _, now_ms in RUNG] == [0, 2_000]
+    world.advance(seconds=1)
+    assert world.wait(alarm.rung()) == [start + 6_000]
+
+
+def test_timers_see_what_was_cast_before(world: World) -> None:
+    acme = world.stub(Analytics, "acme")
+    acme.track("PageView", {"userId": "u1"})
+    world.advance(hours=1)
+    assert world.residents.next_due() is None  # it is rolled up, so nothing is left to do
+    assert world.wait(acme.query("SELECT count FROM hourly_events"))["rows"] == [{"count": 1}]
+
+
+def test_the_clock_may_go_back(world: World) -> None:
+    world.wait(world.stub(Alarm, "acme").hourly())
+    before = world.now_ms
+    assert world.advance(minutes=-5) == before - 5 * MINUTE_MS
+    assert RUNG == []
+
+
+def test_a_timer_that_is_due_without_end_is_told_and_not_waited_for(world: World) -> None:
+    world.wait(world.stub(Alarm, "acme").ring_on_and_on())
+    with pytest.raises(TooLarge, match="due again and again"):
+        world.advance(minutes=1)

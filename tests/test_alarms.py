@@ -254,6 +254,8 @@ def test_the_longest_due_are_first_and_only_so_many(database: Database) -> None:
     timers.set_once("Owner.later", NOW_MS + 1)
     assert timers.due() == list(reversed(names))[:TIMERS_PER_FIRE]
     assert timers.next_due_ms == NOW_MS - len(names) + 1
+    timers.now_ms = NOW_MS - len(names)
+    assert timers.due() == []
 
 
 # Once

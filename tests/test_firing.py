@@ -112,6 +112,9 @@ class Bell(DurableObject):
         for other in ("count", "chime"):
             self.alarms.delete(other)
 
+    def put_off(self) -> None:
+        self.alarms.set(timedelta(minutes=5), self.again)
+
     def lose_the_transaction(self) -> None:
         self.sql("CREATE TABLE t (x UNIQUE)")
         self.sql("INSERT OR ROLLBACK INTO t VALUES (1), (1)")
@@ -304,6 +307,14 @@ def test_a_timer_that_an_earlier_one_deleted_does_not_run(bell: Any, rung: Any) 
     bell.call("hourly", "count", "chime")
     bell.clock.advance(hours=1)
     assert bell.activation.fire() is None
+    assert rung == []
+
+
+def test_a_timer_that_an_earlier_one_put_off_waits(bell: Any, rung: Any) -> None:
+    bell.call("once", "put_off", 1)
+    bell.call("once", "again", 2)
+    bell.clock.advance(minutes=1)
+    assert bell.activation.fire() == NOW_MS + 6 * MINUTE_MS
     assert rung == []
 
 
@@ -642,7 +653,9 @@ async def test_a_timer_set_earlier_counts(
 ) -> None:
     monkeypatch.setattr(module, "CLOCK_LOOK_S", 3_600)
     await ask(residents, noun(), "once", "chime", 3_600)
-    await ask(residents, noun(), "once", "count", 0)
+    await ask(residents, noun(), "once", "count", 0.05)
+    await until(lambda: residents._residents[noun()].alarm_ms == NOW_MS + 50)
+    clock.advance(milliseconds=50)
     await until(lambda: [name for name, _ in rung] == ["count"])
 
 
@@ -715,6 +728,17 @@ async def test_timers_of_a_tenant_that_another_process_has_are_its_to_run(
         await residents.fire(noun())
     assert residents.next_due() is None
     other.close()
+    lost.abandon()
+
+
+async def test_an_object_that_crashed_is_not_made_anew_by_its_timers(
+    residents: Residents, clock: FakeClock, rung: Any
+) -> None:
+    await ask(residents, noun(), "once", "count")
+    [lost] = await residents.crash()
+    clock.advance(minutes=1)
+    await asyncio.sleep(0.02)
+    assert rung == []
     lost.abandon()
 
 

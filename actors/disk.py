@@ -89,8 +89,7 @@ class Disk(Protocol):
 class OsDisk:
     """The operating system's files; counts its syncs."""
 
-    def __init__(self) -> None:
-        self.syncs = 0
+    syncs = 0
 
     def step(self, label: str) -> None:
         """Do nothing: only the simulation stops here."""

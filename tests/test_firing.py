@@ -37,7 +37,7 @@ HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
 
 
-class Bell(DurableObject):
+class Belfry(DurableObject):
     """An object whose handlers leave an effect each, and a trace outside that nothing undoes."""
 
     rung: list[tuple[str, Firing]]  # every run of a handler, whatever became of it
@@ -81,16 +81,16 @@ class Bell(DurableObject):
     # Handlers
 
     def count(self, firing: Firing) -> None:
-        Bell.rung.append(("count", firing))
+        Belfry.rung.append(("count", firing))
         self.counters.incr("counted")
 
     def chime(self, firing: Firing) -> None:
-        Bell.rung.append(("chime", firing))
+        Belfry.rung.append(("chime", firing))
         self.sql("INSERT INTO chimes VALUES (?)", self.now_ms)
         self.counters.incr("chimed")
 
     def jam(self, firing: Firing) -> None:
-        Bell.rung.append(("jam", firing))
+        Belfry.rung.append(("jam", firing))
         self.chime(firing)
         self.alarms.set(timedelta(days=9), self.never)
         if self.counters.get("mended") == 0:
@@ -103,7 +103,7 @@ class Bell(DurableObject):
     def never(self) -> None: ...
 
     def again(self, firing: Firing) -> None:
-        Bell.rung.append(("again", firing))
+        Belfry.rung.append(("again", firing))
         assert self.alarms.get(self.again) is None
         if self.counters.incr("again") < 3:
             self.alarms.set(timedelta(minutes=5), self.again)
@@ -128,17 +128,17 @@ class Bell(DurableObject):
 
 @pytest.fixture(autouse=True)
 def rung() -> list[tuple[str, Firing]]:
-    Bell.rung = []
-    return Bell.rung
+    Belfry.rung = []
+    return Belfry.rung
 
 
 @pytest.fixture
 def bell(live: Any) -> Any:
-    return live(Bell)
+    return live(Belfry)
 
 
 def timer(bell: Any, name: str) -> Timer:
-    [found] = [Timer(*row) for row in bell.call("timers") if row[0] == f"Bell.{name}"]
+    [found] = [Timer(*row) for row in bell.call("timers") if row[0] == f"Belfry.{name}"]
     return found
 
 
@@ -224,7 +224,7 @@ def fire(bell: Any, crash_at: int | None = None) -> list[str]:
     """Fire in an activation of its own, and perhaps crash at a step; return all it came to."""
     disk = Crashing()
     bell.activation = Activation(
-        bell.noun, Bell, bell.data, clock=bell.clock, random=os.urandom, disk=disk
+        bell.noun, Belfry, bell.data, clock=bell.clock, random=os.urandom, disk=disk
     )
     bell.activation.open()
     disk.steps.clear()
@@ -247,7 +247,7 @@ def test_a_crash_at_any_step_fires_again_or_not_and_has_its_effects_once(
     live: Any, handler: str, step: str, rung: Any
 ) -> None:
     def due(tenant: str) -> Any:
-        bell = live(Bell, tenant)
+        bell = live(Belfry, tenant)
         bell.call("hourly", handler)
         bell.call("once", "again")
         bell.activation.close()
@@ -362,7 +362,7 @@ def test_a_handler_that_raises_is_tried_again_and_its_error_is_there_to_read(
         1,
         "ValueError: jammed",
     )
-    assert "Bell.jam of Bell('acme') raised, and is tried again" in caplog.text
+    assert "Belfry.jam of Belfry('acme') raised, and is tried again" in caplog.text
     assert len(bell.call("timers")) == 1  # what it had set is taken back
 
     bell.call("mend")
@@ -440,18 +440,18 @@ def test_a_timer_without_its_handler_is_kept_and_harms_no_other(
     bell.clock.advance(minutes=1)
 
     with monkeypatch.context() as without:
-        without.delattr(Bell, "never")
+        without.delattr(Belfry, "never")
         assert bell.activation.fire() is None  # nobody need be woken for it
         assert bell.activation.fire() is None
         assert bell.call("total", "counted") == 1
-        assert caplog.text.count("has a timer Bell.never and no such method: it is kept") == 1
+        assert caplog.text.count("has a timer Belfry.never and no such method: it is kept") == 1
         assert timer(bell, "never").next_at_ms == NOW_MS + 1_000
         bell.sleep()
 
     assert bell.activation.fire() is None  # it is back, and so was its handler
     assert bell.call("timers") == []
     bell.call("once", "never")
-    monkeypatch.delattr(Bell, "never")
+    monkeypatch.delattr(Belfry, "never")
     assert bell.call("forget", "never")
 
 
@@ -593,7 +593,7 @@ def test_another_zone_is_a_reason_to_roll_up(live: Any) -> None:
 
 
 def noun(tenant: str = "acme") -> Noun:
-    return Noun("Bell", tenant)
+    return Noun("Belfry", tenant)
 
 
 async def ask(residents: Residents, who: Noun, *op: Any) -> None:
@@ -722,7 +722,7 @@ async def test_timers_of_a_tenant_that_another_process_has_are_its_to_run(
 ) -> None:
     await ask(residents, noun(), "hourly", "count")
     [lost] = await residents.crash()
-    other = Activation(noun(), Bell, tmp_path, clock=clock, random=os.urandom)
+    other = Activation(noun(), Belfry, tmp_path, clock=clock, random=os.urandom)
     other.open()
     with pytest.raises(DataInUse):
         await residents.fire(noun())

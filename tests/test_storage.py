@@ -58,7 +58,6 @@ class Faulty(OsDisk):
 
     def __init__(self) -> None:
         self.error: int | None = None
-        self.syncs = 0
         self.steps: Counter[str] = Counter()
 
     def step(self, label: str) -> None:
@@ -72,7 +71,6 @@ class Faulty(OsDisk):
     def sync(self, handle: int) -> None:
         if self.error == errno.EIO:
             raise OSError(self.error, os.strerror(self.error))
-        self.syncs += 1
         super().sync(handle)
 
 

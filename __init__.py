@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from raydo.actors.analytics import Analytics
+    from raydo.actors.handlers import Firing
+    from raydo.actors.migrations import migration
     from raydo.actors.object import DurableObject
     from raydo.actors.runtime import connect
     from raydo.pipelining.connection import Connection, flush
@@ -53,6 +55,7 @@ __all__ = [
     "DataInUse",
     "DurableObject",
     "Exposed",
+    "Firing",
     "InvalidArgument",
     "InvalidEvent",
     "InvalidTenant",
@@ -73,6 +76,7 @@ __all__ = [
     "connect",
     "flush",
     "gather",
+    "migration",
     "wait",
 ]
 
@@ -81,6 +85,7 @@ _MODULES: Final = {
     "Connection": "raydo.pipelining.connection",
     "DurableObject": "raydo.actors.object",
     "Exposed": "raydo.pipelining.method",
+    "Firing": "raydo.actors.handlers",
     "NeverAwaited": "raydo.pipelining.state",
     "Promise": "raydo.pipelining.promise",
     "Stub": "raydo.pipelining.stub",
@@ -89,6 +94,7 @@ _MODULES: Final = {
     "connect": "raydo.actors.runtime",
     "flush": "raydo.pipelining.connection",
     "gather": "raydo.pipelining.later",
+    "migration": "raydo.actors.migrations",
     "wait": "raydo.pipelining.later",
 }
 

@@ -26,6 +26,7 @@ from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.due import read_due, write_due
 from raydo.actors.event import fresh_ids
 from raydo.actors.failure import failure, full
+from raydo.actors.migrations import migrate
 from raydo.actors.object import DurableObject
 from raydo.actors.sessions import Sessions
 from raydo.actors.state import Mark, State, TurnFull
@@ -305,6 +306,7 @@ class Activation:
         self._object.counters = state.counters
         state.alarms.starting(True)
         try:
+            migrate(state, self._object)
             state.call(self._object.on_start)
         except RaydoError:
             raise

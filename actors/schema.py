@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, rollups
+from raydo.actors import idset, migrations, rollups
 from raydo.actors.database import Database
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
@@ -58,6 +58,7 @@ _TABLES: Final = (
         attempts INTEGER NOT NULL,
         last_error TEXT
     ) WITHOUT ROWID""",
+    migrations.TABLE,
     *rollups.TABLES,
     *idset.TABLES,
 )

@@ -133,7 +133,9 @@ HOSTS_PER_CORE: Final = 4  # hosts at most, by default: more only wait for each 
 HOST_BYTES: Final = 150 * 1024 * 1024  # of memory that one host is taken to need
 HOST_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024  # then a turn in it has run away
 HOSTS_MEMORY_SHARE: Final = 0.4  # of the machine's memory that hosts may need, by default
-STANDBY_HOSTS: Final = 2  # hosts that wait for an object of their own; a start takes 1 to 2 s of CPU
+STANDBY_HOSTS: Final = (
+    2  # hosts that wait for an object of their own; a start takes 1 to 2 s of CPU
+)
 SHUTDOWN_S: Final = 30.0  # from SIGTERM to the last activation closed
 STARTUP_RETRY_AFTER_S: Final = 2.0  # what a gateway that still starts tells its callers to wait
 REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _EVENT: Final = """INSERT INTO raw_events (
     seq, id, event, user_id, anonymous_id, timestamp, received_at, properties, context, flags,
-    stream
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    stream, appended_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _FORGET_SESSIONS: Final = """DELETE FROM _raydo_sessions WHERE session IN (
     SELECT session FROM _raydo_sessions ORDER BY used_ms DESC LIMIT -1 OFFSET ?
 )"""
@@ -42,16 +42,16 @@ class Ground(NamedTuple):
 def write(ground: Ground, turns: Sequence[Effects]) -> None:
     """Write the effects of turns, in order, into the open transaction."""
     for effects in turns:
-        _insert(ground.database, effects.first_seq, effects.events)
+        _insert(ground.database, effects.first_seq, effects.events, effects.now_ms)
     _roll_up(ground.rollups, [each for effects in turns for each in effects.events])
     for day, same_day in groupby(turns, key=lambda effects: effects.day):
         ground.ids.drain([key for effects in same_day for key in effects.seen], day)
     _write_rows(ground.database, turns)
 
 
-def write_events(ground: Ground, first_seq: int, events: Sequence[Emitted]) -> None:
+def write_events(ground: Ground, first_seq: int, events: Sequence[Emitted], now_ms: int) -> None:
     """Write events, numbered from `first_seq`, and nothing else that came with them."""
-    _insert(ground.database, first_seq, events)
+    _insert(ground.database, first_seq, events, now_ms)
     _roll_up(ground.rollups, events)
 
 
@@ -62,9 +62,10 @@ def forget_sessions(database: Database) -> None:
         database.run(_FORGET_REPLIES)
 
 
-def _insert(database: Database, first_seq: int, events: Sequence[Emitted]) -> None:
+def _insert(database: Database, first_seq: int, events: Sequence[Emitted], now_ms: int) -> None:
     if events:
-        rows = ((seq, *event, stream) for seq, (event, stream) in enumerate(events, first_seq))
+        numbered = enumerate(events, first_seq)
+        rows = ((seq, *event, stream, now_ms) for seq, (event, stream) in numbered)
         database.run_many(_EVENT, rows)
 
 

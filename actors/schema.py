@@ -10,12 +10,12 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, migrations, rollups
+from raydo.actors import idset, lake_runs, migrations, rollups
 from raydo.actors.database import Database
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -26,6 +26,7 @@ _TABLES: Final = (
         anonymous_id TEXT,
         timestamp INTEGER NOT NULL,
         received_at INTEGER NOT NULL,
+        appended_at INTEGER NOT NULL,
         properties TEXT NOT NULL,
         context TEXT,
         stream TEXT NOT NULL,
@@ -61,6 +62,7 @@ _TABLES: Final = (
     migrations.TABLE,
     *rollups.TABLES,
     *idset.TABLES,
+    *lake_runs.TABLES,
 )
 VIEWS: Final = (
     """CREATE TEMP VIEW events AS

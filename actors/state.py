@@ -229,7 +229,7 @@ class State:
         if end > self._inserted:
             events = self.pipeline.since(self._inserted)[: end - self._inserted]
             first_seq = self.storage.last_seq + self._inserted + 1
-            write_events(self.storage.ground, first_seq, events)
+            write_events(self.storage.ground, first_seq, events, self.now_ms)
             self._inserted = end
 
     def _materialise(self) -> None:

@@ -31,7 +31,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(1, 11)
     ]
     database.run_many(
-        "INSERT INTO raw_events VALUES (?, ?, ?, ?, NULL, ?, 0, '{\"n\":1}', NULL, 's', 0)", rows
+        "INSERT INTO raw_events VALUES (?, ?, ?, ?, NULL, ?, 0, 0, '{\"n\":1}', NULL, 's', 0)", rows
     )
     rollups = Rollups(database)
     rollups.apply(RolledEvent(at_ms, event, user, False) for _, _, event, user, at_ms in rows)

@@ -17,22 +17,27 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydo.actors import firing, tenant
+from raydo.actors.archiver import Job
 from raydo.actors.clock import Clock
 from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.due import read_due, write_due
 from raydo.actors.event import fresh_ids
 from raydo.actors.failure import failure, full
+from raydo.actors.lake import Lake, namespace_of
+from raydo.actors.lake_runs import PLANNED, Committed
 from raydo.actors.migrations import migrate
 from raydo.actors.object import DurableObject
 from raydo.actors.sessions import Sessions
 from raydo.actors.state import Mark, State, TurnFull
-from raydo.actors.storage import Storage
+from raydo.actors.storage import DATABASE_FILE, Storage
 from raydo.pipelining.errors import (
     ActivationBroken,
+    ArchiveMismatch,
     CallerError,
     ObjectFailed,
     RaydoError,
@@ -186,6 +191,35 @@ class Activation:
     def merge_due(self) -> Merge | None:
         """Return files of message ids that should become one; `run` it on any thread."""
         return self._state.storage.merge_due() if self._state is not None else None
+
+    @property
+    def archive_due(self) -> bool:
+        """Whether there may be an archive run to be done or finished."""
+        return self._state is not None and self._born and self._state.has_run
+
+    def archive_job(self) -> Job | None:
+        """Return the planned run, for an `Archiver`; None when there is nothing for one to do."""
+        state = self._wake()
+        run = state.runs.unfinished()
+        if run is None or run.state != PLANNED:
+            return None
+        lake = Lake(self._folder, namespace_of(self.noun))
+        return Job(lake, self._folder / DATABASE_FILE, run, state.runs.settled)
+
+    def settle_archive(self, committed: Committed | None) -> bool:
+        """Note that a run is in the archive, and let some of its rows go; tell whether all went.
+
+        Raises:
+            ArchiveMismatch: the run was another one; nothing is deleted.
+            StorageFull: there is no room now; nothing is lost.
+            ActivationBroken: throw this activation away.
+        """
+        state = self._wake()
+        with self._breaking(but=(StorageFull, ArchiveMismatch)):
+            done = state.storage.apart(partial(_settle, state, committed))
+        self._drained(state)
+        state.has_run = not done
+        return done
 
     def close(self) -> None:
         """Let the object sleep: drain, and let go of everything but its folder.
@@ -354,7 +388,9 @@ class Activation:
             self._sessions.drained()
 
     @contextmanager
-    def _breaking(self, but: type[BaseException] | tuple[()] = ()) -> Iterator[None]:
+    def _breaking(
+        self, but: type[BaseException] | tuple[type[BaseException], ...] = ()
+    ) -> Iterator[None]:
         """Let no failure of the disk pass without an end to this activation."""
         try:
             yield
@@ -365,3 +401,9 @@ class Activation:
             if isinstance(error, sqlite3.Error | OSError):
                 raise failure(self.noun, error) from error
             raise
+
+
+def _settle(state: State, committed: Committed | None) -> bool:
+    if committed is not None:
+        return state.runs.settle(committed, state.now_ms)
+    return state.runs.clear()

@@ -23,6 +23,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from raydo.actors.counter_checks import to_ms
+from raydo.actors.lake_runs import weekly_before
 from raydo.actors.object import DurableObject
 from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
@@ -30,6 +32,7 @@ from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
     DAYS_MAX,
     EVENT_NAMES_MAX,
+    LAKE_ROWS_MIN,
     PRESENCE_S,
     PRESENCE_USERS_MAX,
     STATS_EVENTS_MAX,
@@ -38,6 +41,7 @@ from raydo.pipelining.method import call, cast
 
 if TYPE_CHECKING:
     from raydo.actors.event import Event
+    from raydo.actors.lake_runs import Run
 
 STREAM: Final = "analytics"
 WINDOW_S: Final = 60
@@ -63,6 +67,17 @@ class Ingested(TypedDict):
     ids: list[str | None]
 
 
+class ArchiveRun(TypedDict):
+    """One run of the archive: `planned`, `committed`, or `deleted` when its rows have left SQLite."""
+
+    run: int
+    state: str
+    rows: int | None
+    snapshot_id: int | None
+    before_ms: int
+    committed_ms: int | None
+
+
 class Stats(TypedDict):
     """The counters in memory; `truncated` when there are more event names than are listed."""
 
@@ -81,6 +96,7 @@ class Analytics(DurableObject):
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
         self.every.hour(self.roll_up_hour)
         self.every.day.at("3am")(self.roll_up_day)
+        self.every.sunday.at("4am")(self.archive_week)
 
     @cast
     def track(
@@ -215,6 +231,32 @@ class Analytics(DurableObject):
         """Do the same once a day; there is nothing to do unless the hours went wrong."""
         self.roll_up_hour()
 
+    def archive_week(self) -> None:
+        """Plan to move what is older than a week into the archive, if it is worth a run."""
+        self._state.plan_archive(weekly_before(self.now_ms), LAKE_ROWS_MIN)
+
+    @call
+    def archive(self, older_than_s: float | None = None) -> ArchiveRun | None:
+        """Plan an archive run now; None when there is nothing to archive.
+
+        It takes the events older than `older_than_s` seconds, or those that the weekly run would,
+        and is done beside the calls: `archive_runs` says how far it is.
+
+        Raises:
+            InvalidArgument: no length of time.
+        """
+        if older_than_s is None:
+            before_ms = weekly_before(self.now_ms)
+        else:
+            before_ms = self.now_ms - to_ms(older_than_s) if older_than_s else self.now_ms + 1
+        run = self._state.plan_archive(before_ms, 1)
+        return None if run is None else _told(run)
+
+    @call
+    def archive_runs(self) -> list[ArchiveRun]:
+        """List the archive runs, oldest first."""
+        return [_told(run) for run in self._state.runs.list()]
+
     def _admit(self, events: Sequence[Event]) -> int:
         """Emit events and count those that are new."""
         new = self.pipeline.admit(events, STREAM)
@@ -252,3 +294,14 @@ def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
             count, at_ms = latest.get(event.user_id, (0, 0))
             latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
     return latest
+
+
+def _told(run: Run) -> ArchiveRun:
+    return {
+        "run": run.run,
+        "state": run.state,
+        "rows": run.rows,
+        "snapshot_id": run.snapshot_id,
+        "before_ms": run.before_ms,
+        "committed_ms": run.committed_ms,
+    }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import catalog
+from raydo.actors.archiver import by_ray, on_a_thread
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.errand import Errand, errand, read_request, run_errand
@@ -108,6 +109,7 @@ class Host:
                 bytes_max=self._settings.host_bytes_max(),
             ),
             on_sleep=self._left,
+            archiver=by_ray if _on_ray() else on_a_thread,
         )
         path = socket_folder(data) / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._listener = Listener(path, self._run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydo.actors.alarms import retry_ms
 from raydo.pipelining.errors import ActivationBroken, DataInUse, RaydoError, StorageFull
@@ -33,6 +33,13 @@ class Waiting(NamedTuple):
     answer: asyncio.Future[bytes]
 
 
+class Chore(NamedTuple):
+    """Something to do with the activation between two turns, and who waits for it."""
+
+    do: Callable[[Activation], Any]
+    answer: asyncio.Future[Any]
+
+
 class Resident:
     """Hold one object's queue and, while it is awake, its activation."""
 
@@ -50,6 +57,8 @@ class Resident:
         self.next_due_ms: int | None = None  # of its timers, as last seen; None when unknown, too
         self.retry_ms = 0  # its timers wait until then, since so often they could not run:
         self.failures = 0
+        self.chores: deque[Chore] = deque()
+        self.archiving = False
         self.asked: list[asyncio.Future[int | None]] = []  # who wants its timers looked at now
         self.alarm: asyncio.TimerHandle | None = None
         self.alarm_ms = 0  # for which due time it is
@@ -126,6 +135,27 @@ class Resident:
             return _as_error(error)
         self.retry_ms = self.failures = 0
         return None
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether nobody works for the object now."""
+        return not (self.busy or self.archiving)
+
+    @property
+    def archive_due(self) -> bool:
+        """Whether an archive run waits for somebody to do it."""
+        return not self.archiving and self.activation is not None and self.activation.archive_due
+
+    def chore(self, do: Callable[[Activation], Any]) -> Any:
+        """Do something with the activation; return its result, or the error that it raised."""
+        try:
+            if self.activation is None:
+                self.activation = self.make()
+            return do(self.activation)
+        except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
+            if self.activation is None or self.activation.broken:
+                self._drop()
+            return _as_error(error)
 
     def drain(self) -> Merge | None:
         """Drain; return a merge of message ids to run beside the turns."""

@@ -24,19 +24,23 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from raydo.actors import tenant
 from raydo.actors.activation import Activation
+from raydo.actors.archiver import Archiver, on_a_thread
 from raydo.actors.disk import OsDisk
-from raydo.actors.resident import Resident, Waiting
+from raydo.actors.resident import Chore, Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.watchdog import Watchdog
 from raydo.pipelining.errors import ConnectionLost, Overloaded, RaydoError
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
+    ARCHIVE_RETRY_S,
+    ARCHIVES_MAX,
     CLOCK_LOOK_S,
     DRAIN_AFTER_S,
     HOST_THREADS,
@@ -49,6 +53,7 @@ from raydo.pipelining.stub import registered
 if TYPE_CHECKING:
     from raydo.actors.clock import Clock
     from raydo.actors.idrun import Merge
+    from raydo.actors.lake_runs import Committed
     from raydo.actors.object import DurableObject
     from raydo.pipelining.noun import Noun
 
@@ -74,6 +79,7 @@ class Residents:
         host: bool = False,
         watchdog: Watchdog | None = None,
         on_sleep: Callable[[Noun, int | None], None] | None = None,
+        archiver: Archiver = on_a_thread,
     ) -> None:
         self.envelopes = 0
         self.frames = 0
@@ -91,6 +97,9 @@ class Residents:
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
         self._pool = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="turn")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._archiver = archiver
+        self._archives = asyncio.Semaphore(ARCHIVES_MAX)
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -186,7 +195,7 @@ class Residents:
     async def sweep(self) -> None:
         """Let every object sleep that was idle for long enough."""
         before_ms = self._clock.now_ms() - self._idle_s * 1000
-        idle = [r for r in self._residents.values() if not r.busy and r.used_ms <= before_ms]
+        idle = [r for r in self._residents.values() if r.may_rest and r.used_ms <= before_ms]
         await asyncio.gather(*[self._start(resident, self._rest(resident)) for resident in idle])
 
     async def drain(self) -> None:
@@ -197,6 +206,8 @@ class Residents:
     async def close(self) -> None:
         """Take no more envelopes, finish those that wait, and close every object."""
         self._closing = True
+        for task in self._beside:
+            task.cancel()
         if self._sweeper is not None:
             self._sweeper.cancel()
             with suppress(asyncio.CancelledError):
@@ -262,11 +273,16 @@ class Residents:
                 await self._turn(resident)
             if resident.asked or self._is_due(resident):
                 await self._fire(resident)
+            if resident.chores:
+                chore = resident.chores.popleft()
+                _tell(chore.answer, await self._on_a_thread(resident.chore, chore.do))
             if resident.drain_due:
                 await self._drain_one(resident)
-            if not (resident.waiting or resident.asked):
+            if not (resident.waiting or resident.asked or resident.chores):
                 break
         resident.busy = False
+        if resident.archive_due and not self._closing:
+            self._background(self._archive(resident))
         self._drain_later(resident)
         self._set_alarm(resident)
         self._make_room()
@@ -288,6 +304,43 @@ class Residents:
         error = await self._on_a_thread(resident.fire, self._clock.now_ms())
         for each in asked:
             _tell(each, resident.next_due_ms if error is None else error)
+
+    async def _archive(self, resident: Resident) -> None:
+        """Bring an object's planned run into the archive, then let its rows go from here."""
+        resident.archiving = True  # so it stays awake
+        try:
+            while not await self._archived(resident):  # noqa: ASYNC110 - a pause before a retry
+                await asyncio.sleep(ARCHIVE_RETRY_S)
+        except Exception:  # noqa: BLE001 - the run stays planned, for the next activation
+            _log.exception("%s could not be archived, nothing is lost", resident.noun)
+        finally:
+            resident.archiving = False
+
+    async def _archived(self, resident: Resident) -> bool:
+        """Do the run, and tell whether that is the end of it."""
+        try:
+            async with self._archives:
+                job = await self._chore(resident, Activation.archive_job)
+                committed = None if job is None else await self._archiver(job)
+                while not await self._chore(resident, partial(_settle, committed)):
+                    continue
+        except RaydoError as error:
+            _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
+            return not error.retryable
+        return True
+
+    async def _chore(self, resident: Resident, do: Callable[[Activation], T]) -> T:
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        resident.chores.append(Chore(do, answer))
+        if not resident.busy:
+            self._start(resident, self._serve(resident))
+        return await answer
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on beside the turns, until this closes."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _set_alarm(self, resident: Resident) -> None:
         """Look again when the next timer is due, or sooner: the clock may be set meanwhile."""
@@ -335,7 +388,7 @@ class Residents:
     async def _rest(self, resident: Resident) -> None:
         """Close an object, unless somebody calls it meanwhile."""
         await self._on_a_thread(resident.sleep)
-        if resident.waiting or resident.asked:
+        if resident.waiting or resident.asked or resident.chores:
             await self._serve(resident)
             return
         resident.busy = False
@@ -349,7 +402,7 @@ class Residents:
         """Put the objects unused for longest to sleep when more are known than may be open."""
         excess = len(self._residents) - self._open_max
         if excess > 0:
-            idle = [r for r in self._residents.values() if not r.busy]
+            idle = [r for r in self._residents.values() if r.may_rest]
             for resident in idle[:excess]:
                 self._start(resident, self._rest(resident))
 
@@ -369,6 +422,10 @@ def _tell(answer: asyncio.Future[T], outcome: T | RaydoError) -> None:
         answer.set_exception(copy(outcome))  # each of the turn's callers raises one of its own
     else:
         answer.set_result(outcome)
+
+
+def _settle(committed: Committed | None, activation: Activation) -> bool:
+    return activation.settle_archive(committed)
 
 
 def run_merge(noun: Noun, merge: Merge) -> None:

@@ -22,6 +22,7 @@ from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
 from raydo.actors.failure import failure, is_full
+from raydo.actors.lake_runs import Run, Runs
 from raydo.actors.meta import Meta
 from raydo.actors.pipeline import Pipeline
 from raydo.actors.zone import Calendar
@@ -72,6 +73,8 @@ class State:
         self.pipeline = Pipeline(storage.ids, new_id)
         self.alarms = Alarms(database)
         self.calendar = Calendar(DEFAULT_ZONE)
+        self.runs = Runs(database)
+        self.has_run = self.runs.unfinished() is not None  # or perhaps so: a call may have raised
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.ids.mark()  # where this turn's message ids begin
         self._inserted = 0  # of the turn's events, how many are rows of the open transaction
@@ -184,6 +187,16 @@ class State:
         """Give the rollups, with everything in them that was emitted up to now."""
         self.before_statement()
         return self.storage.rollups
+
+    def plan_archive(self, before_ms: int, rows_min: int) -> Run | None:
+        """Plan an archive run of the events before a moment, with the call that asks for it."""
+        self.before_statement()
+        with self._unbroken():
+            run = self.runs.plan(before_ms, self.now_ms, rows_min=rows_min)
+        if run is not None:
+            self.database.note_write()
+            self.has_run = True
+        return run
 
     def take_back(self) -> None:
         """Undo the rows that the present call wrote; its events will be rows again when needed."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from raydo.actors.disk import Disk
 from raydo.actors.drain import Ground, forget_sessions, write
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from raydo.pipelining.noun import Noun
 
 DATABASE_FILE: Final = "tenant.db"
+
+T = TypeVar("T")
 
 
 class Storage:
@@ -189,6 +191,21 @@ class Storage:
         if self._changed:
             self.ids.rolled_back()
         self._changed = False
+
+    def apart(self, work: Callable[[], T]) -> T:
+        """Do work of raydo's own in a transaction of its own, between two turns.
+
+        Raises:
+            StorageFull: nothing of it is on disk.
+            ActivationBroken, sqlite3.Error: throw this away.
+        """
+        with self._rolling_back():
+            self.begin()
+            result = work()
+            if self._log is not None:
+                self._log.claim()
+            self._commit(self.last_seq)
+        return result
 
     # The drain
 

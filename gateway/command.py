@@ -141,6 +141,27 @@ def tenants(*, url: Url = None, data: Data = None, json: Json = False) -> None:
 
 
 @app.command()
+def archive(
+    *,
+    tenant: Tenant = "default",
+    older_than: options.OlderThan = None,
+    url: Url = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Move a tenant's old events into its Iceberg archive now."""
+    from raydo.gateway import printing
+    from raydo.gateway.archiving import archive_tenant
+    from raydo.gateway.target import target
+
+    done = asyncio.run(archive_tenant(target(url, data), tenant, older_than))
+    if json:
+        printing.show_json(done)
+    else:
+        printing.show_archived(done)
+
+
+@app.command()
 def repair(
     *,
     tenant: Tenant = "default",

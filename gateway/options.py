@@ -114,6 +114,17 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Rows at most.")]
 Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; quote it.")]
 
+# Of an archive run
+OlderThan = Annotated[
+    float | None,
+    typer.Option(
+        "--older-than",
+        min=0,
+        metavar="S",
+        help="Events older than so many seconds; without it what the weekly run takes.",
+    ),
+]
+
 # Of a repair
 Object = Annotated[str, typer.Option("--object", metavar="CLASS", help="Which durable object.")]
 AcceptLoss = Annotated[

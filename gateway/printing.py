@@ -80,6 +80,14 @@ def show_tenants(found: list[dict[str, Any]]) -> None:
     _err.print(f"{len(found):,} in all")
 
 
+def show_archived(done: dict[str, Any]) -> None:
+    """Print what an archive run did."""
+    if done["run"] is None:
+        _out.print("There was nothing to archive.")
+    else:
+        _out.print(f"{done['rows']:,} events archived, in snapshot {done['snapshot_id']}.")
+
+
 def show_repair(done: Repaired) -> None:
     """Print what a log has lost, and where the receipts are."""
     report = done.report

@@ -187,6 +187,8 @@ FENCE_PAUSE_S: Final = 0.01  # between two looks at a lock that a dying process 
 FENCE_S_MAX: Final = 5.0  # how long a killed process may take to let go of a tenant's lock
 
 # Archive
+ARCHIVES_MAX: Final = 2  # archive runs that one host has under way: each takes a core
+ARCHIVE_RETRY_S: Final = 60.0  # after a run that failed for a reason that may pass
 LAKE_AGE_S: Final = 7 * 86_400  # how old an event is before the weekly run takes it
 LAKE_ROWS_MIN: Final = 1_000  # a run of fewer rows waits: files of a few rows help nobody
 LAKE_RECENT_ROWS_MAX: Final = 1_000_000  # rows in SQLite before a run takes younger ones too
@@ -206,3 +208,22 @@ LAKE_SNAPSHOTS_S: Final = 30 * 86_400  # how long a snapshot is kept that is no 
 LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: queries end well before
 LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
 LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists
+
+# Cap'n Web, spoken by the official JavaScript client
+CAPNWEB_MESSAGE_CHARS_MAX: Final = BODY_BYTES_MAX  # one message, and all of a batch together
+CAPNWEB_MESSAGE_VALUES_MAX: Final = 250_000  # commas in one message: read in the loop, in 0.2 s
+CAPNWEB_ANSWER_VALUES_MAX: Final = 500_000  # values in one answer: written in the loop, in 0.5 s
+CAPNWEB_DEPTH_MAX: Final = 128  # nesting of a message; an object's own bound is FRAME_DEPTH_MAX
+CAPNWEB_PATH_MAX: Final = 64  # steps of one path; a value is not deeper than that
+CAPNWEB_ARGUMENTS_MAX: Final = 1_000  # positional arguments of one call
+CAPNWEB_BIGINT_DIGITS_MAX: Final = 4_000  # Python itself reads no more than 4,300
+CAPNWEB_LINES_MAX: Final = 20_000  # messages in one batch: 10,000 calls and their pulls
+CAPNWEB_EXPORTS_MAX: Final = 100_000  # results a client holds on to: a day at one call a second
+CAPNWEB_IMPORTS_MAX: Final = 10_000  # functions and promises of a client that are held here
+CAPNWEB_PENDING_MAX: Final = 20_000  # unanswered calls of one session, those of its maps included
+CAPNWEB_PENDING_BYTES_MAX: Final = 64 * 1024 * 1024  # the same bound in bytes
+CAPNWEB_PENDING_PAUSE: Final = 2_000  # calls at objects at which a socket is not read further
+CAPNWEB_STEPS_MAX: Final = 1_000_000  # values that one message, or one batch, may have copied here
+CAPNWEB_UNSENT_CHARS_MAX: Final = 64 * 1024 * 1024  # answers that a client has not read yet
+CAPNWEB_UNSENT_PAUSE: Final = 1024 * 1024  # answers at which its socket is not read further
+CAPNWEB_PIPE_BYTES_MAX: Final = BODY_BYTES_MAX  # of one stream that is collected into an argument

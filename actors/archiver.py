@@ -1,0 +1,74 @@
+"""What an archive run needs outside of its tenant's turn, and the run itself: work for elsewhere.
+
+A run is planned in a turn and settled in later ones; between them files are written and read again,
+which takes seconds and a lot of memory, in a Ray task or a thread. Nothing of it is decided here:
+the run says which rows it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from raydo.actors.clock import SystemClock
+from raydo.actors.lake_runs import PLANNED, Committed, Run
+
+if TYPE_CHECKING:
+    from raydo.actors.lake import Lake
+
+
+class Job(NamedTuple):
+    """One planned run, and where its rows come from and go to."""
+
+    lake: Lake
+    database: Path
+    run: Run
+    settled_run: int  # the last run of which nothing is left in the database
+
+
+Archiver = Callable[[Job], Awaitable[Committed]]
+"""Do a job somewhere else, and return what the archive has of it."""
+
+
+def run_job(job: Job) -> Committed:
+    """Tidy the archive up, and bring a run into it; blocks.
+
+    Raises:
+        ArchiveMismatch: the archive has other rows as this run; nothing may be deleted.
+        StorageFull, Unavailable: not now.
+    """
+    # Only here, in whatever process this is: a tenant's own never loads them.
+    from raydo.actors.lake_archive import archive
+    from raydo.actors.lake_compaction import compact
+    from raydo.actors.lake_expiry import expire
+    from raydo.actors.lake_rows import TenantRows
+
+    assert job.run.state == PLANNED
+    if job.settled_run:
+        compact(job.lake, settled_run=job.settled_run)
+        expire(job.lake, SystemClock().now_ms())
+    return archive(job.lake, job.run, TenantRows(job.database))
+
+
+async def on_a_thread(job: Job) -> Committed:
+    """Be the `Archiver` of a process without Ray."""
+    return await asyncio.to_thread(run_job, job)
+
+
+async def by_ray(job: Job) -> Committed:
+    """Be the `Archiver` of a host: a Ray task, in a process of its own.
+
+    Raises:
+        RaydoError: as `run_job`.
+    """
+    import ray
+    from ray.exceptions import RayTaskError
+
+    task = ray.remote(num_cpus=0, max_retries=0)(run_job)
+    try:
+        committed: Committed = await task.remote(job)
+    except RayTaskError as error:
+        raise error.cause from None
+    return committed

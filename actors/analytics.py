@@ -234,6 +234,8 @@ class Analytics(DurableObject):
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, if it is worth a run."""
         self._state.plan_archive(weekly_before(self.now_ms), LAKE_ROWS_MIN)
+        if self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None:
+            self.alarms.rest(self.archive_week)
 
     @call
     def archive(self, older_than_s: float | None = None) -> ArchiveRun | None:
@@ -277,7 +279,7 @@ class Analytics(DurableObject):
     def _wake_timers(self) -> None:
         alarms = self.alarms
         if alarms.resting:
-            alarms.wake(self.roll_up_hour, self.roll_up_day)
+            alarms.wake(self.roll_up_hour, self.roll_up_day, self.archive_week)
 
 
 def _moment(ms: object) -> int:

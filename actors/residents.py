@@ -20,11 +20,8 @@ import logging
 import os
 import resource
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -32,18 +29,14 @@ from raydo.actors import tenant
 from raydo.actors.activation import Activation
 from raydo.actors.archiver import Archiver, on_a_thread
 from raydo.actors.disk import OsDisk
-from raydo.actors.resident import Chore, Resident, Waiting
+from raydo.actors.resident import Resident, Waiting
 from raydo.actors.settings import Settings
+from raydo.actors.turns import Turns
 from raydo.actors.watchdog import Watchdog
-from raydo.pipelining.errors import ConnectionLost, Overloaded, RaydoError
+from raydo.pipelining.errors import ConnectionLost, Overloaded
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
-    ARCHIVE_RETRY_S,
-    ARCHIVES_MAX,
-    CLOCK_LOOK_S,
-    DRAIN_AFTER_S,
-    HOST_THREADS,
     QUEUE_BYTES_MAX,
     QUEUE_ENVELOPES_MAX,
     SHUTDOWN_S,
@@ -52,8 +45,6 @@ from raydo.pipelining.stub import registered
 
 if TYPE_CHECKING:
     from raydo.actors.clock import Clock
-    from raydo.actors.idrun import Merge
-    from raydo.actors.lake_runs import Committed
     from raydo.actors.object import DurableObject
     from raydo.pipelining.noun import Noun
 
@@ -83,7 +74,6 @@ class Residents:
     ) -> None:
         self.envelopes = 0
         self.frames = 0
-        self.turns = 0
         self._data = data
         self._clock = clock
         self._random = random
@@ -95,11 +85,7 @@ class Residents:
         self._idle_s = (settings or Settings()).idle_s
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
-        self._pool = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="turn")
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._beside: set[asyncio.Task[None]] = set()
-        self._archiver = archiver
-        self._archives = asyncio.Semaphore(ARCHIVES_MAX)
+        self._turns = Turns(clock, archiver, self._make_room)
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -126,8 +112,7 @@ class Residents:
         self.frames += len(entries)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         resident.add(Waiting(entries, len(envelope), answer))
-        if not resident.busy:
-            self._start(resident, self._serve(resident))
+        self._serve(resident)
         return await answer
 
     async def fire(self, noun: Noun) -> int | None:
@@ -143,8 +128,7 @@ class Residents:
         resident = self._resident(noun)
         answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         resident.asked.append(answer)
-        if not resident.busy:
-            self._start(resident, self._serve(resident))
+        self._serve(resident)
         return await answer
 
     def awake(self, noun: Noun) -> bool:
@@ -163,7 +147,7 @@ class Residents:
         return {
             "envelopes": self.envelopes,
             "frames": self.frames,
-            "turns": self.turns,
+            "turns": self._turns.count,
             "awake": awake,
             "objects": len(self._residents),
             "waiting": sum(len(resident.waiting) for resident in self._residents.values()),
@@ -196,33 +180,30 @@ class Residents:
         """Let every object sleep that was idle for long enough."""
         before_ms = self._clock.now_ms() - self._idle_s * 1000
         idle = [r for r in self._residents.values() if r.may_rest and r.used_ms <= before_ms]
-        await asyncio.gather(*[self._start(resident, self._rest(resident)) for resident in idle])
+        await asyncio.gather(*[self._turns.rest(resident, self._asleep) for resident in idle])
 
     async def drain(self) -> None:
         """Drain every object that is idle, now."""
         idle = [r for r in self._residents.values() if not (r.busy or r.drained)]
-        await asyncio.gather(*[self._start(r, self._drain_and_serve(r)) for r in idle])
+        await asyncio.gather(*[self._turns.drain(resident) for resident in idle])
 
     async def close(self) -> None:
         """Take no more envelopes, finish those that wait, and close every object."""
         self._closing = True
-        for task in self._beside:
-            task.cancel()
+        self._turns.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._sweeper
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=SHUTDOWN_S)
+        await self._turns.finish(SHUTDOWN_S)
         idle = [resident for resident in self._residents.values() if not resident.busy]
-        await asyncio.gather(*[self._start(resident, self._rest(resident)) for resident in idle])
-        self._pool.shutdown(wait=False)
+        await asyncio.gather(*[self._turns.rest(resident, self._asleep) for resident in idle])
+        self._turns.stop()
         self._watchdog.stop()
 
     async def crash(self) -> list[Activation]:
         """Forget every live object between two turns, without closing it, and hand it over."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._turns.finish()
         residents = list(self._residents.values())
         self._residents.clear()
         lost = [r.activation for r in residents if r.activation is not None]
@@ -256,143 +237,12 @@ class Residents:
         resident.used_ms = self._clock.now_ms()
         return resident
 
-    def _start(self, resident: Resident, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin the one task that a resident has at a time."""
-        resident.busy = True
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _serve(self, resident: Resident) -> None:
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep_for_ever())
-        return task
+        self._turns.serve(resident)
 
-    async def _serve(self, resident: Resident) -> None:
-        """Run turns until nothing waits, and the timers that are due between them."""
-        while True:
-            if resident.waiting:
-                await self._turn(resident)
-            if resident.asked or self._is_due(resident):
-                await self._fire(resident)
-            if resident.chores:
-                chore = resident.chores.popleft()
-                _tell(chore.answer, await self._on_a_thread(resident.chore, chore.do))
-            if resident.drain_due:
-                await self._drain_one(resident)
-            if not (resident.waiting or resident.asked or resident.chores):
-                break
-        resident.busy = False
-        if resident.archive_due and not self._closing:
-            self._background(self._archive(resident))
-        self._drain_later(resident)
-        self._set_alarm(resident)
-        self._make_room()
-
-    async def _turn(self, resident: Resident) -> None:
-        batch = resident.take()
-        resident.envelopes += len(batch)
-        outcomes = await self._on_a_thread(resident.turn, batch)
-        self.turns += 1
-        for each, outcome in zip(batch, outcomes, strict=True):
-            _tell(each.answer, outcome)
-
-    def _is_due(self, resident: Resident) -> bool:
-        due_ms = resident.due_ms
-        return due_ms is not None and due_ms <= self._clock.now_ms() and not self._closing
-
-    async def _fire(self, resident: Resident) -> None:
-        asked, resident.asked = resident.asked, []
-        error = await self._on_a_thread(resident.fire, self._clock.now_ms())
-        for each in asked:
-            _tell(each, resident.next_due_ms if error is None else error)
-
-    async def _archive(self, resident: Resident) -> None:
-        """Bring an object's planned run into the archive, then let its rows go from here."""
-        resident.archiving = True  # so it stays awake
-        try:
-            while not await self._archived(resident):  # noqa: ASYNC110 - a pause before a retry
-                await asyncio.sleep(ARCHIVE_RETRY_S)
-        except Exception:  # noqa: BLE001 - the run stays planned, for the next activation
-            _log.exception("%s could not be archived, nothing is lost", resident.noun)
-        finally:
-            resident.archiving = False
-
-    async def _archived(self, resident: Resident) -> bool:
-        """Do the run, and tell whether that is the end of it."""
-        try:
-            async with self._archives:
-                job = await self._chore(resident, Activation.archive_job)
-                committed = None if job is None else await self._archiver(job)
-                while not await self._chore(resident, partial(_settle, committed)):
-                    continue
-        except RaydoError as error:
-            _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
-            return not error.retryable
-        return True
-
-    async def _chore(self, resident: Resident, do: Callable[[Activation], T]) -> T:
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        resident.chores.append(Chore(do, answer))
-        if not resident.busy:
-            self._start(resident, self._serve(resident))
-        return await answer
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let something go on beside the turns, until this closes."""
-        task = asyncio.create_task(work)
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
-
-    def _set_alarm(self, resident: Resident) -> None:
-        """Look again when the next timer is due, or sooner: the clock may be set meanwhile."""
-        due_ms = resident.due_ms
-        if resident.alarm is not None and resident.alarm_ms == due_ms:
-            return
-        resident.hush()
-        if due_ms is not None and not self._closing:
-            wait_s = min(max(due_ms - self._clock.now_ms(), 0) / 1000, CLOCK_LOOK_S)
-            loop = asyncio.get_running_loop()
-            resident.alarm = loop.call_later(wait_s, self._look, resident)
-            resident.alarm_ms = due_ms
-
-    def _look(self, resident: Resident) -> None:
-        resident.alarm = None
-        if resident.busy:
-            return  # whatever it is busy with looks at the end
-        if self._is_due(resident):
-            self._start(resident, self._serve(resident))
-        else:
-            self._set_alarm(resident)
-
-    async def _drain_one(self, resident: Resident) -> None:
-        merge = await self._on_a_thread(resident.drain)
-        if merge is not None:
-            task = asyncio.create_task(self._on_a_thread(run_merge, resident.noun, merge))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def _drain_later(self, resident: Resident) -> None:
-        """Drain when nobody has called for a moment."""
-        if resident.drain_timer is None and not resident.drained and not self._closing:
-            loop = asyncio.get_running_loop()
-            resident.drain_timer = loop.call_later(DRAIN_AFTER_S, self._drain_idle, resident)
-
-    def _drain_idle(self, resident: Resident) -> None:
-        resident.drain_timer = None
-        if not (resident.busy or resident.drained or self._closing):
-            self._start(resident, self._drain_and_serve(resident))
-
-    async def _drain_and_serve(self, resident: Resident) -> None:
-        await self._drain_one(resident)
-        await self._serve(resident)
-
-    async def _rest(self, resident: Resident) -> None:
-        """Close an object, unless somebody calls it meanwhile."""
-        await self._on_a_thread(resident.sleep)
-        if resident.waiting or resident.asked or resident.chores:
-            await self._serve(resident)
-            return
-        resident.busy = False
-        resident.hush()
+    def _asleep(self, resident: Resident) -> None:
         if self._residents.get(resident.noun) is resident:
             del self._residents[resident.noun]
             if self._on_sleep is not None:
@@ -402,38 +252,14 @@ class Residents:
         """Put the objects unused for longest to sleep when more are known than may be open."""
         excess = len(self._residents) - self._open_max
         if excess > 0:
-            idle = [r for r in self._residents.values() if r.may_rest]
+            idle = [resident for resident in self._residents.values() if resident.may_rest]
             for resident in idle[:excess]:
-                self._start(resident, self._rest(resident))
+                self._turns.let_rest(resident, self._asleep)
 
     async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._idle_s / SWEEPS_PER_IDLE)
             await self.sweep()
-
-    async def _on_a_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
-
-
-def _tell(answer: asyncio.Future[T], outcome: T | RaydoError) -> None:
-    if answer.done():  # whoever asked has gone away
-        return
-    if isinstance(outcome, RaydoError):
-        answer.set_exception(copy(outcome))  # each of the turn's callers raises one of its own
-    else:
-        answer.set_result(outcome)
-
-
-def _settle(committed: Committed | None, activation: Activation) -> bool:
-    return activation.settle_archive(committed)
-
-
-def run_merge(noun: Noun, merge: Merge) -> None:
-    """Merge files of message ids; one that fails is tried again by the next activation."""
-    try:
-        merge.run()
-    except Exception:  # noqa: BLE001 - the ids are safe; a later activation merges them
-        _log.exception("Message ids of %s could not be merged", noun)
 
 
 def _files_max() -> int:

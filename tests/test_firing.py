@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from raydo.actors import residents as module
+from raydo.actors import turns as module
 from raydo.actors.activation import Activation
 from raydo.actors.alarms import Timer
 from raydo.actors.analytics import Analytics
@@ -34,6 +34,7 @@ from raydo.pipelining.noun import Noun
 
 NOW_MS = FakeClock().now_ms()  # a full hour
 HOUR_MS = 3_600_000
+SUNDAY_MS = NOW_MS + 76 * HOUR_MS  # the first one, at four
 MINUTE_MS = 60_000
 
 
@@ -522,7 +523,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def roll_ups(acme: Any) -> list[int | None]:
     """When the roll-ups are due: by day, by hour."""
-    return [timer.next_at_ms for timer in acme.activation._state.alarms.timers()]
+    timers = acme.activation._state.alarms.timers()
+    return [timer.next_at_ms for timer in timers if "roll_up" in timer.name]
 
 
 def test_timers_cost_a_new_tenant_and_its_events_no_transaction(
@@ -553,19 +555,21 @@ def test_the_hour_is_rolled_up_into_the_files_tables(live: Any) -> None:
     assert on_disk(acme.data, "SELECT * FROM daily_metrics") == [("2026-01-01", 1, 2)]
 
 
-def test_a_tenant_with_nothing_to_roll_up_is_not_woken(live: Any, written: dict[str, int]) -> None:
+def test_a_tenant_with_nothing_to_roll_up_is_woken_for_its_archive_only(
+    live: Any, written: dict[str, int]
+) -> None:
     acme = live(Analytics)
     acme.call("track", "A", userId="u1", messageId="m1")
     acme.clock.advance(hours=1)
-    assert acme.activation.fire() is None
+    assert acme.activation.fire() == SUNDAY_MS
     acme.sleep()
     acme.clock.advance(hours=6, minutes=30)
-    assert acme.activation.fire() is None
+    assert acme.activation.fire() == SUNDAY_MS
     assert roll_ups(acme) == [None, None]
 
     acme.call("track", "A", userId="u1", messageId="m1")  # known, so nothing new
     acme.call("dau", 7)
-    assert acme.activation.next_due_ms is None
+    assert acme.activation.next_due_ms == SUNDAY_MS
 
     before = dict(written)
     acme.call("track", "A", userId="u1", messageId="m2")
@@ -579,12 +583,12 @@ def test_another_zone_is_a_reason_to_roll_up(live: Any) -> None:
     acme = live(Analytics)
     acme.call("track", "A", userId="u1")
     acme.clock.advance(hours=1)
-    assert acme.activation.fire() is None
+    assert acme.activation.fire() == SUNDAY_MS
     acme.call("set_zone", "UTC")
-    assert acme.activation.next_due_ms is None
+    assert acme.activation.next_due_ms == SUNDAY_MS
     acme.call("set_zone", "Asia/Kolkata")
     acme.clock.advance(minutes=30)  # its hours are full at our half ones
-    assert acme.activation.fire() is None
+    assert acme.activation.fire() == SUNDAY_MS - 11 * HOUR_MS // 2
     rows = on_disk(acme.data, "SELECT hour FROM hourly_events")
     assert rows == [("2026-01-01T05:00",)]
 
@@ -622,7 +626,7 @@ async def residents(
     residents = Residents(tmp_path, clock=clock, settings=Settings(idle_s=600))
     yield residents
     await residents.close()
-    assert not residents._tasks
+    assert not residents._turns._tasks
 
 
 async def test_timers_of_an_object_awake_run_by_themselves_when_the_clock_says_so(
@@ -635,7 +639,7 @@ async def test_timers_of_an_object_awake_run_by_themselves_when_the_clock_says_s
     for hour in (1, 2):
         clock.advance(milliseconds=1 if hour == 1 else HOUR_MS)
         await until(lambda: len(rung) == hour)  # noqa: B023
-        await until(lambda: not residents._tasks)
+        await until(lambda: not residents._turns._tasks)
         assert residents.next_due() == (NOW_MS + (hour + 1) * HOUR_MS, noun())
 
 

@@ -89,7 +89,7 @@ async def residents(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Residents
     residents = Residents(tmp_path, clock=clock, settings=Settings(idle_s=600))
     yield residents
     await residents.close()
-    assert not residents._tasks
+    assert not residents._turns._tasks
 
 
 def names_in(folder: Path) -> list[str]:
@@ -123,7 +123,7 @@ async def test_what_waits_for_one_object_shares_one_turn(residents: Residents) -
 
     assert answers == [[n] for n in range(1, 101)]  # in the order of their arrival
     assert results(await held)[0].startswith("turn")
-    assert residents.turns == 2
+    assert residents.counts()["turns"] == 2
 
 
 async def test_a_busy_object_holds_up_no_other(residents: Residents) -> None:
@@ -166,7 +166,9 @@ async def test_no_such_object_tenant_or_envelope_is_refused(residents: Residents
         await residents.deliver(Noun("Door", ""), envelope("knock"))
     with pytest.raises(InvalidArgument):
         await residents.deliver(Noun("Door", "acme"), b"garbage")
-    assert residents.counts().items() >= {"envelopes": 0, "frames": 0, "turns": 0, "awake": 0}.items()
+    assert (
+        residents.counts().items() >= {"envelopes": 0, "frames": 0, "turns": 0, "awake": 0}.items()
+    )
 
 
 async def test_a_broken_activation_is_thrown_away_and_the_next_call_makes_another(
@@ -228,7 +230,7 @@ async def test_the_longest_unused_sleep_when_too_many_are_awake(
     for each in nouns:
         clock.advance(milliseconds=1)
         await residents.deliver(each, envelope("knock"))
-        await until(lambda: not residents._tasks)
+        await until(lambda: not residents._turns._tasks)
     assert residents.counts()["awake"] == 3
     assert [each.id for each in residents._residents] == ["t5", "t6", "t7"]
     for each in nouns:

@@ -12,7 +12,7 @@ from raydo.actors.clock import SystemClock
 from raydo.actors.due import scan
 from raydo.actors.residents import Residents
 from raydo.actors.waker import Waker
-from raydo.actors.watchdog import resident_bytes
+from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import NotConnected
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ class Embedded:
         data = self._settings.data
         self._claim = Claim.alone(data, "embedded")  # at once or not at all: it never waits
         residents = self._residents = Residents(
-            data, clock=self._clock, settings=self._settings, on_sleep=self._slept
+            data,
+            clock=self._clock,
+            settings=self._settings,
+            watchdog=Watchdog(turn_s=self._settings.turn_s),
+            on_sleep=self._slept,
         )
         waker = self._waker = Waker(self._clock, residents.fire)
         for noun, due_ms in await asyncio.to_thread(lambda: list(scan(data))):

@@ -106,6 +106,7 @@ class Host:
             watchdog=Watchdog(
                 on_offence=self._offended,
                 kill=self._kill,
+                turn_s=self._settings.turn_s,
                 bytes_max=self._settings.host_bytes_max(),
             ),
             on_sleep=self._left,

@@ -19,6 +19,7 @@ from raydo.pipelining.limits import (
     HOSTS_MEMORY_SHARE,
     HOSTS_PER_CORE,
     IDLE_S,
+    TURN_S_MAX,
 )
 
 
@@ -29,6 +30,8 @@ class Settings:
     data: Path = Path("data")
     max_actors: int | None = None  # None: by the machine's cores and memory
     idle_s: float = IDLE_S
+    turn_s: float = TURN_S_MAX  # a turn that takes longer is ended
+    host_bytes: int | None = None  # of memory, before a turn has run away; None: by the machine
     objects: tuple[str, ...] = ()  # modules that declare durable objects
     ray: str | None = None  # an existing cluster's address or "auto"; None starts one here
 
@@ -41,6 +44,8 @@ class Settings:
 
     def host_bytes_max(self) -> int:
         """Return how much memory a host may use before its turn is taken for a runaway."""
+        if self.host_bytes is not None:
+            return self.host_bytes
         return max(2 * HOST_BYTES, min(HOST_BYTES_MAX, _memory_bytes() // 2))
 
 
@@ -83,6 +88,8 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "RAYDO_DATA": ("data", Path),
     "RAYDO_MAX_ACTORS": ("max_actors", _count),
     "RAYDO_IDLE_SECONDS": ("idle_s", _seconds),
+    "RAYDO_TURN_SECONDS": ("turn_s", _seconds),
+    "RAYDO_HOST_BYTES": ("host_bytes", _count),
     "RAYDO_OBJECTS": ("objects", _modules),
     "RAYDO_RAY": ("ray", str),
 }

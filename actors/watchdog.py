@@ -47,12 +47,14 @@ class Watchdog:
         *,
         on_offence: Offence | None = None,
         kill: Offence | None = None,
+        turn_s: float = TURN_S_MAX,
         bytes_max: int | None = None,
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         """`kill` ends this process; without it, a turn that can't be ended goes on."""
         self._on_offence = on_offence
         self._kill = kill
+        self._turn_s = turn_s
         self._bytes_max = bytes_max
         self._stopwatch = stopwatch
         self._turns: dict[int, _Turn] = {}
@@ -94,20 +96,20 @@ class Watchdog:
         now_s = self._stopwatch()
         with self._lock:
             turns = sorted(self._turns.values(), key=lambda turn: turn.started_s)
-            late = [turn for turn in turns if now_s - turn.started_s > TURN_S_MAX]
+            late = [turn for turn in turns if now_s - turn.started_s > self._turn_s]
             new = [turn for turn in late if not turn.told]
             for turn in new:
                 turn.told = True
                 _raise_in(turn.thread, _TooLong)
         for turn in new:
-            reason = f"a turn ran for more than {TURN_S_MAX:.0f} s"
+            reason = f"a turn ran for more than {self._turn_s:g} s"
             _report(turn, reason)
             if self._on_offence is not None:
                 self._on_offence(turn.noun, reason)
         if self._kill is None:
             return
         for turn in late:
-            if now_s - turn.started_s > TURN_S_MAX + TURN_GRACE_S:
+            if now_s - turn.started_s > self._turn_s + TURN_GRACE_S:
                 self._kill(turn.noun, "a turn could not be ended")
         if turns and self._bytes_max is not None and (used := resident_bytes()) > self._bytes_max:
             reason = f"a turn let its process grow to {used / 2**20:,.0f} MB"
@@ -138,7 +140,7 @@ class _TooLong(TurnTooLong):
     """`TurnTooLong` as it is raised from outside, which takes a class and no arguments."""
 
     def __init__(self) -> None:
-        super().__init__(f"The turn ran for more than {TURN_S_MAX:.0f} s and was ended.")
+        super().__init__("The turn ran for too long and was ended.")
 
 
 def _report(turn: _Turn, reason: str) -> None:

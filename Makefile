@@ -12,7 +12,7 @@ else
   PIP       = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run demo test check crash format bench wheel pin clean
+.PHONY: help run demo test check sim mutants crash format bench wheel pin clean
 help: ## show this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -31,6 +31,12 @@ check: $(VENV)/.dev .dev/raydo ## format, lint, types, layers, tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest $(ARGS)
+
+sim: $(VENV)/.dev ## crash a simulated tenant at every step, on all cores (ARGS="--seeds 1000 --first 0")
+	@PYTHONPATH=tests $(BIN)/python -m sim $(ARGS)
+
+mutants: $(VENV)/.dev ## break the source on purpose, and see that the simulation notices (ARGS="--only lease")
+	@PYTHONPATH=tests $(BIN)/python -m sim.mutate $(ARGS)
 
 crash: $(VENV)/.dev ## kill the real server's processes 300 times while clients send, and settle accounts
 	@PYTHONPATH=tests $(BIN)/python -m crash.loop $(ARGS)

@@ -77,7 +77,10 @@ def test_a_module_that_fails_is_named_with_its_reason(
 
 
 def test_a_class_of_a_module_is_imported_there_by_this_processs_paths() -> None:
-    assert read_elsewhere(catalog.parcel("Jar"), "Jar") == "['degraded', 'names', 'put', 'spill'] ['counters']"
+    assert (
+        read_elsewhere(catalog.parcel("Jar"), "Jar")
+        == "['degraded', 'names', 'put', 'spill'] ['counters']"
+    )
 
 
 def test_a_class_that_cannot_be_imported_arrives_whole(conjured: None) -> None:

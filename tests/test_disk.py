@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from sim.disk import SECTOR, Crashed, SimDisk
+from sim.disk import Crashed, SimDisk
+from sim.disk_file import SECTOR
 
 from raydo.actors.disk import Disk, OsDisk, read_file, write_file
 

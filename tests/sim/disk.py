@@ -9,6 +9,9 @@ is decided by the seed alone.
 A crash comes at a step that the code names (`crash_at`) or at the n-th operation (`crash_after`),
 in the middle of it too. From then on every operation raises `Crashed`, until `kill` or
 `power_loss` stands for the restart.
+
+Folders are not made here. With a `root`, the names of those below it count as lost in a power cut,
+with all that is in them, until their parents were synced.
 """
 
 from __future__ import annotations
@@ -16,44 +19,26 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-SECTOR = 512
+from sim.disk_file import Change, DiskFile, keep_some
 
 
 class Crashed(BaseException):
     """The process is gone. No code of ours may catch it."""
 
 
-@dataclass
-class _File:
-    cache: bytearray = field(default_factory=bytearray)
-    disk: bytearray = field(default_factory=bytearray)
-    dirty: set[int] = field(default_factory=set)
-
-
-@dataclass
-class _Change:
-    """One change of names that its folder hasn't been synced for."""
-
-    folder: Path
-    remove: Path | None
-    add: Path | None
-    inode: int
-
-    def apply(self, names: dict[Path, int]) -> None:
-        if self.remove is not None and names.get(self.remove) == self.inode:
-            del names[self.remove]
-        if self.add is not None:
-            names[self.add] = self.inode
-
-
 class SimDisk:
-    def __init__(self, random: Random, room: int | None = None) -> None:
+    def __init__(
+        self, random: Random, room: int | None = None, *, root: Path | None = None
+    ) -> None:
         self.random = random
+        self.root = root
+        self.on_crash: Callable[[], None] = lambda: None  # called when the process dies
+        self.on_step: Callable[[str], None] = lambda label: None
         self.room = room  # bytes that files may still grow by; None is endless
         self.steps: Counter[str] = Counter()
         self.crashes: Counter[str] = Counter()  # at which steps
@@ -62,10 +47,12 @@ class SimDisk:
         self.crash_after: int | None = None
         self.failures: dict[str, list[int]] = {}  # operation -> errnos that its next calls raise
         self._dead = False
-        self._files: dict[int, _File] = {}
+        self._files: dict[int, DiskFile] = {}
         self._now: dict[Path, int] = {}
         self._durable: dict[Path, int] = {}
-        self._changes: list[_Change] = []
+        self._changes: list[Change] = []
+        self.lost: list[Path] = []  # folders that the last power cut took
+        self._named: set[Path] = set()  # folders whose own names were synced
         self._handles: dict[int, int] = {}
         self._locks: dict[int, int] = {}
         self._next = 100
@@ -80,6 +67,7 @@ class SimDisk:
             if self.crash_at[1] <= 0:
                 self.crashes[label] += 1
                 self._die()
+        self.on_step(label)
 
     def names(self, folder: Path) -> list[str]:
         self._enter("names")
@@ -92,7 +80,7 @@ class SimDisk:
         if path in self._now:
             raise FileExistsError(errno.EEXIST, "exists", str(path))
         inode = self._number()
-        self._files[inode] = _File()
+        self._files[inode] = DiskFile()
         self._change(path.parent, None, path, inode)
         return self._open(inode)
 
@@ -114,26 +102,30 @@ class SimDisk:
         self._enter("read")
         return bytes(self._file(handle).cache[offset : offset + size])
 
+    def map(self, handle: int) -> memoryview:
+        self._enter("map")
+        return memoryview(bytes(self._file(handle).cache))
+
     def write(self, handle: int, data: bytes, offset: int) -> None:
         file = self._file(handle)
         part = data[: self.random.randrange(len(data) + 1)] if data else b""
         try:
             self._enter("write")
         except BaseException:
-            self._put(file, part, offset)  # what an interrupted write had done by then
+            file.put(part, offset)  # what an interrupted write had done by then
             raise
         growth = max(0, offset + len(data) - len(file.cache))
         if self.room is not None and growth > self.room:
-            self._put(file, part, offset)
+            file.put(part, offset)
             raise OSError(errno.ENOSPC, "no space")
         self._take_room(growth)
-        self._put(file, data, offset)
+        file.put(data, offset)
 
     def preallocate(self, handle: int, size: int) -> None:
         self._enter("preallocate")
         file = self._file(handle)
         self._take_room(max(0, size - len(file.cache)))
-        self._put(file, bytes(max(0, size - len(file.cache))), len(file.cache))
+        file.put(bytes(max(0, size - len(file.cache))), len(file.cache))
 
     def sync(self, handle: int) -> None:
         file = self._file(handle)
@@ -143,11 +135,7 @@ class SimDisk:
         except OSError:
             file.dirty.clear()  # the kernel gave up on these bytes and calls them clean
             raise
-        _resize(file.disk, len(file.cache))
-        for sector in file.dirty:
-            at = slice(sector * SECTOR, (sector + 1) * SECTOR)
-            file.disk[at] = file.cache[at]
-        file.dirty.clear()
+        file.sync()
 
     def lock(self, handle: int) -> bool:
         self._enter("lock")
@@ -174,6 +162,9 @@ class SimDisk:
     def sync_folder(self, folder: Path) -> None:
         self.syncs += 1
         self._enter("sync_folder")
+        if self.root is not None:
+            with os.scandir(folder) as entries:
+                self._named.update(Path(each.path) for each in entries if each.is_dir())
         for change in self._changes:
             if change.folder == folder:
                 change.apply(self._durable)
@@ -190,13 +181,23 @@ class SimDisk:
 
     def power_loss(self) -> None:
         """Lose the cache; of what wasn't synced, keep what the seed says."""
-        self._keep_some_changes()
+        keep_some(self._changes, self._durable, self.random)
+        self._changes.clear()
+        self._lose_folders()
         self._now = dict(self._durable)
         for inode in self._files.keys() - self._now.values():
             del self._files[inode]
         for file in self._files.values():
-            self._keep_some_sectors(file)
+            file.lose_power(self.random)
         self.kill()
+
+    def crash(self) -> None:
+        """End the process between two operations.
+
+        Raises:
+            Crashed: always, as any other crash does.
+        """
+        self._die()
 
     def fail(self, operation: str, *errnos: int) -> None:
         """Let the next calls of an operation raise these; 0 lets one through."""
@@ -209,7 +210,7 @@ class SimDisk:
         """Make or change a file behind everybody's back, cache and disk alike."""
         if path not in self._now:
             self._now[path] = self._durable[path] = self._number()
-            self._files[self._now[path]] = _File()
+            self._files[self._now[path]] = DiskFile()
         file = self._files[self._now[path]]
         file.cache[:] = file.disk[:] = data
         file.dirty.clear()
@@ -231,7 +232,9 @@ class SimDisk:
             raise Crashed
 
     def _die(self) -> None:
-        self._dead = True
+        if not self._dead:
+            self._dead = True
+            self.on_crash()
         raise Crashed
 
     def _enter(self, operation: str) -> None:
@@ -252,14 +255,14 @@ class SimDisk:
         self._handles[handle] = inode
         return handle
 
-    def _file(self, handle: int) -> _File:
+    def _file(self, handle: int) -> DiskFile:
         self._alive()
         if handle not in self._handles:
             raise OSError(errno.EBADF, "bad handle")
         return self._files[self._handles[handle]]
 
     def _change(self, folder: Path, remove: Path | None, add: Path | None, inode: int) -> None:
-        change = _Change(folder, remove, add, inode)
+        change = Change(folder, remove, add, inode)
         change.apply(self._now)
         self._changes.append(change)
 
@@ -269,40 +272,15 @@ class SimDisk:
                 raise OSError(errno.ENOSPC, "no space")
             self.room -= size
 
-    def _put(self, file: _File, data: bytes, offset: int) -> None:
-        end = offset + len(data)
-        _resize(file.cache, max(end, len(file.cache)))
-        file.cache[offset:end] = data
-        file.dirty.update(range(offset // SECTOR, (end + SECTOR - 1) // SECTOR))
-
-    def _keep_some_changes(self) -> None:
-        in_order = self.random.random() < 0.5  # a journal keeps a prefix, others what they like
-        left = self.random.randrange(len(self._changes) + 1)
-        for change in self._changes:
-            if in_order and (left := left - 1) < 0:
-                break
-            if in_order or self.random.random() < 0.5:
-                change.apply(self._durable)
-        self._changes.clear()
-
-    def _keep_some_sectors(self, file: _File) -> None:
-        if self.random.random() < 0.5:
-            _resize(file.disk, len(file.cache))
-        fate = self.random.choice(("all", "none", "mixed", "mixed"))
-        for sector in sorted(file.dirty):
-            start, end = sector * SECTOR, min((sector + 1) * SECTOR, len(file.disk))
-            choice = self.random.choice(("all", "none", "torn")) if fate == "mixed" else fate
-            if choice == "torn" and start < end:
-                end = self.random.randrange(start, end)
-            if choice != "none" and start < end:
-                file.disk[start:end] = file.cache[start:end]
-        file.cache[:] = file.disk
-        file.dirty.clear()
-
-
-def _resize(data: bytearray, size: int) -> None:
-    del data[size:]
-    data.extend(bytes(size - len(data)))
+    def _lose_folders(self) -> None:
+        folders = sorted(self.root.rglob("*/")) if self.root is not None else []
+        unnamed = [folder for folder in folders if folder not in self._named]
+        self.lost = [folder for folder in unnamed if self.random.random() < 0.5]
+        if self.lost:
+            lost = set(self.lost)
+            kept = {path: n for path, n in self._durable.items() if lost.isdisjoint(path.parents)}
+            self._durable = kept
+            self._named = {each for each in self._named if lost.isdisjoint((each, *each.parents))}
 
 
 if TYPE_CHECKING:

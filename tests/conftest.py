@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,15 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
     if item.get_closest_marker("loops"):
         loops["uvloop"] = uvloop.new_event_loop
     return loops
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave slow tests to CI, so that `make test` stays something one does after each change."""
+    if os.environ.get("CI") != "true":
+        skip = pytest.mark.skip(reason="slow: `CI=true make test` runs it")
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(skip)
 
 
 class OneRay(LoadScopeScheduling):

@@ -25,6 +25,8 @@ from raydo.actors import lake_compaction
 from raydo.actors.lake_snapshots import commit, snapshot_at, snapshots
 from raydo.actors.lake_table import opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:

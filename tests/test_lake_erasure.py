@@ -20,6 +20,8 @@ from raydo.actors.lake_snapshots import commit, snapshots
 from raydo.actors.lake_table import opened
 from raydo.pipelining.errors import Unavailable
 
+pytestmark = pytest.mark.slow
+
 USER = "u4"  # the last in order, so also a bound in manifests
 USERS = {USER, f"anon-{USER}"}
 TRACE = re.compile(rb"\bu4\b")

@@ -23,6 +23,8 @@ from raydo.actors.lake_expiry import Expired, expire
 from raydo.actors.lake_snapshots import live_files, read, snapshots
 from raydo.actors.lake_table import opened
 
+pytestmark = pytest.mark.slow
+
 HOUR_MS = 3_600_000
 
 

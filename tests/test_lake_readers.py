@@ -14,6 +14,8 @@ from support.shelf import NAMESPACE, Shelf, merged, scattered
 from raydo.actors.lake_erasure import erase
 from raydo.actors.lake_snapshots import snapshots
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = """seq, id, event, user_id, anonymous_id, epoch_ms("timestamp"), epoch_ms(received_at),
     appended_ms, properties, context, stream, flags"""
 

@@ -85,6 +85,7 @@ def in_tables(world: World, stub: Stub[Analytics]) -> dict[str, tuple[int, int]]
     return {row["date"]: (row["dau"], row["events"]) for row in days}
 
 
+@pytest.mark.slow
 def test_every_day_of_every_tenant_equals_a_plain_computation_in_four_zones(
     tmp_path: Path,
 ) -> None:

@@ -16,7 +16,7 @@ from support.place import fresh
 
 from raydo.actors.settings import Settings
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 async def test_what_is_acknowledged_counts_once_whatever_is_killed(

@@ -14,7 +14,7 @@ from support.rogue import Rogue
 from raydo.actors.settings import Settings
 from raydo.pipelining.errors import Confined, RaydoError
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 TURN_S = 1.0
 

@@ -32,13 +32,16 @@ from raydo.actors.disk import OsDisk
 from raydo.actors.resident import Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.turns import Turns
-from raydo.actors.watchdog import Watchdog
+from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import ConnectionLost, Overloaded
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
+    EVICT_ABOVE,
+    EVICTED_SHARE,
     QUEUE_BYTES_MAX,
     QUEUE_ENVELOPES_MAX,
+    RELIEF_S,
     SHUTDOWN_S,
 )
 from raydo.pipelining.stub import registered
@@ -71,6 +74,7 @@ class Residents:
         watchdog: Watchdog | None = None,
         on_sleep: Callable[[Noun, int | None], None] | None = None,
         archiver: Archiver = on_a_thread,
+        memory: Callable[[], int] = resident_bytes,
     ) -> None:
         self.envelopes = 0
         self.frames = 0
@@ -82,7 +86,10 @@ class Residents:
         self._watchdog.start()
         self._on_sleep = on_sleep
         self._disk = OsDisk()
-        self._idle_s = (settings or Settings()).idle_s
+        settings = settings or Settings()
+        self._idle_s = settings.idle_s
+        self._memory = memory
+        self._bytes_max = int(settings.host_bytes_max() * EVICT_ABOVE)
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
         self._turns = Turns(clock, archiver, self._make_room)
@@ -182,6 +189,13 @@ class Residents:
         idle = [r for r in self._residents.values() if r.may_rest and r.used_ms <= before_ms]
         await asyncio.gather(*[self._turns.rest(resident, self._asleep) for resident in idle])
 
+    async def relieve(self) -> None:
+        """Let the objects unused for longest sleep while the process needs too much memory."""
+        if self._memory() > self._bytes_max:
+            idle = [resident for resident in self._residents.values() if resident.may_rest]
+            oldest = idle[: max(1, len(idle) // EVICTED_SHARE)] if idle else []
+            await asyncio.gather(*[self._turns.rest(each, self._asleep) for each in oldest])
+
     async def drain(self) -> None:
         """Drain every object that is idle, now."""
         idle = [r for r in self._residents.values() if not (r.busy or r.drained)]
@@ -258,8 +272,9 @@ class Residents:
 
     async def _sweep_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(self._idle_s / SWEEPS_PER_IDLE)
+            await asyncio.sleep(min(self._idle_s / SWEEPS_PER_IDLE, RELIEF_S))
             await self.sweep()
+            await self.relieve()
 
 
 def _files_max() -> int:

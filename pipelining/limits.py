@@ -132,6 +132,9 @@ ACTIVATIONS_OPEN_MAX: Final = 1_024  # objects awake in one process; half the op
 HOSTS_PER_CORE: Final = 4  # hosts at most, by default: more only wait for each other
 HOST_BYTES: Final = 150 * 1024 * 1024  # of memory that one host is taken to need
 HOST_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024  # then a turn in it has run away
+EVICT_ABOVE: Final = 0.7  # of a host's memory; then objects that nobody calls are put to sleep
+EVICTED_SHARE: Final = 4  # one in so many of them at a time, those unused for longest
+RELIEF_S: Final = 5.0  # how often a host looks at its memory
 HOSTS_MEMORY_SHARE: Final = 0.4  # of the machine's memory that hosts may need, by default
 STANDBY_HOSTS: Final = (
     2  # hosts that wait for an object of their own; a start takes 1 to 2 s of CPU
@@ -213,11 +216,16 @@ LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one li
 CAPNWEB_MESSAGE_CHARS_MAX: Final = BODY_BYTES_MAX  # one message, and all of a batch together
 CAPNWEB_MESSAGE_VALUES_MAX: Final = 250_000  # commas in one message: read in the loop, in 0.2 s
 CAPNWEB_ANSWER_VALUES_MAX: Final = 500_000  # values in one answer: written in the loop, in 0.5 s
+CAPNWEB_ANSWER_CHARS_MAX: Final = FRAME_BYTES_MAX  # of its text; what the official client reads
 CAPNWEB_DEPTH_MAX: Final = 128  # nesting of a message; an object's own bound is FRAME_DEPTH_MAX
 CAPNWEB_PATH_MAX: Final = 64  # steps of one path; a value is not deeper than that
 CAPNWEB_ARGUMENTS_MAX: Final = 1_000  # positional arguments of one call
 CAPNWEB_BIGINT_DIGITS_MAX: Final = 4_000  # Python itself reads no more than 4,300
 CAPNWEB_LINES_MAX: Final = 20_000  # messages in one batch: 10,000 calls and their pulls
+CAPNWEB_LINES_AT_ONCE: Final = 256  # messages of a batch between two looks at other requests
+CAPNWEB_BATCH_S_MAX: Final = (
+    2 * CALL_TIMEOUT_S
+)  # of a batch that has to ask one object after another
 CAPNWEB_EXPORTS_MAX: Final = 100_000  # results a client holds on to: a day at one call a second
 CAPNWEB_IMPORTS_MAX: Final = 10_000  # functions and promises of a client that are held here
 CAPNWEB_PENDING_MAX: Final = 20_000  # unanswered calls of one session, those of its maps included

@@ -222,6 +222,25 @@ async def test_an_idle_object_sleeps_and_wakes_as_it_was(
     assert results(await residents.deliver(acme, envelope("knocks"))) == [1]
 
 
+async def test_the_longest_unused_sleep_when_memory_runs_short_and_nobody_else(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    used = [0]
+    settings = Settings(host_bytes=1_000)
+    residents = Residents(tmp_path, clock=clock, settings=settings, memory=lambda: used[0])
+    for number in range(8):
+        await residents.deliver(noun(f"t{number}"), envelope("knock"))
+    await residents.relieve()
+    assert residents.counts()["awake"] == 8
+
+    used[0] = 900
+    await residents.relieve()
+    awake = {each["noun"][1] for each in residents.status()}
+    assert awake == {f"t{number}" for number in range(2, 8)}
+    assert results(await residents.deliver(noun("t0"), envelope("knocks"))) == [1]
+    await residents.close()
+
+
 async def test_the_longest_unused_sleep_when_too_many_are_awake(
     residents: Residents, clock: FakeClock
 ) -> None:

@@ -12,7 +12,7 @@ from sim.sqlite import Watched
 from raydo.actors import database, idset, storage, usersets
 from raydo.actors.log import Log
 
-SEGMENT_BYTES = (2_048, 8_192)
+SEGMENT_BYTES = (4_096, 16_384)
 SMALL: tuple[tuple[Any, str, Any], ...] = (
     (storage, "CHECKPOINT_BYTES", 128 * 1024),
     (storage, "SESSIONS_PER_TIDY", 8),

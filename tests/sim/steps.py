@@ -46,7 +46,13 @@ STEPS = (
     "writer.write.before_sync",
     "writer.write.before_write",
 )
-OF_SLEEP = ("storage.close.before_release", "idset.before_unlink", "storage.checkpoint.after")
+OF_SLEEP = (
+    "idset.before_unlink",
+    "log.delete.before_sync_folder",
+    "log.delete.before_unlink",
+    "storage.checkpoint.after",
+    "storage.close.before_release",
+)
 # Only a crash at the second step makes a start come to the first.
 LEADS_TO = {
     "writer.settle.before_sync": "writer.write.before_mark",

@@ -35,7 +35,7 @@ class Traffic:
         self.random = random
         self.now = 0  # of the next frame
         self.ids: list[str] = []  # message ids that were sent before
-        self._is_shop = cls == "Shop"
+        self._is_shop = cls == "Kiosk"
         # What needs no SQL goes to the log; one call that does takes its whole turn to SQLite.
         self._logged = [*([self.track] * 4), *([self.ingest] * 2), self.stats, self.active]
         self._logged += [self.counter, self.wrong]
@@ -64,7 +64,7 @@ class Traffic:
 
     def large(self) -> tuple[Call, ...]:
         """Fill more than a segment."""
-        return (Call("track", ("Large", {"pad": "x" * 9_000})),)
+        return (Call("track", ("Large", {"pad": "x" * 17_000})),)
 
     def duplicates(self) -> tuple[Call, ...]:
         """Send every known message id once more."""
@@ -155,7 +155,7 @@ class Traffic:
     def own(self) -> Call:
         return Call(self.random.choice(("items", "emitted")))
 
-    # Shop's own
+    # Kiosk's own
 
     def count(self) -> Call:
         key, ttl, mode = self.random.choice(COUNTS)

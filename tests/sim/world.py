@@ -25,7 +25,7 @@ from sim.compare import Seen
 from sim.disk import Crashed, SimDisk
 from sim.log_world import OneProcess
 from sim.model import Model
-from sim.shop import Shop
+from sim.shop import Kiosk
 from sim.sqlite import COMMIT_STEP, SqliteFiles, Watched
 from sim.steps import LEADS_TO, OF_SLEEP
 from sim.traffic import Traffic, entry
@@ -52,7 +52,7 @@ class World:
         self.random = Random(seed)
         self.root = root / f"seed-{seed}"
         self.root.mkdir(parents=True)
-        self.cls: type[Analytics] = Analytics if seed % 3 == 0 else Shop
+        self.cls: type[Analytics] = Analytics if seed % 3 == 0 else Kiosk
         self.noun = Noun(self.cls.__name__, "acme")
         self.home = tenant.folder(self.root, self.noun)
         self.disk = SimDisk(Random(seed + 1), root=self.root)
@@ -92,17 +92,17 @@ class World:
 
     def draw(self) -> Callable[[], None]:
         chance = self.random.random()
-        if chance > 0.85 and self.label in OF_SLEEP:
+        if chance > 0.8 and self.label in OF_SLEEP:
             return self.tidy
-        if chance < 0.70:
+        if chance < 0.68:
             return self.traffic_jam
-        if chance < 0.84:
+        if chance < 0.86:
             return self.pause
-        if chance < 0.89:
+        if chance < 0.91:
             return self.fire
-        if chance < 0.94:
+        if chance < 0.955:
             return self.drain
-        if chance > 0.998:
+        if chance > 0.999:
             return lambda: audit.inspect(self)
         act = self.random.choice((*faults.ALL, *stale.ALL))
         self.operations += 1
@@ -117,7 +117,7 @@ class World:
             label = LEADS_TO.get(label, label)
             if not self.operations or chance < 0.5:
                 self.disk.crash_at = (label, 1)
-        elif chance < 0.03:
+        elif chance < 0.05:
             label = self.random.choice((label, COMMIT_STEP))
             self.disk.crash_at = (label, self.random.choice((1, 1, 2)))
         if chance > 0.99:
@@ -140,7 +140,7 @@ class World:
                 self.disk.crash_after = self.random.randrange(1, 25)
             with suppress(Crashed):
                 self.open()
-                if self.random.random() < 0.15:
+                if self.random.random() < 0.1:
                     self.disk.crash()  # what was recovered is promised, from now on
                 return
 
@@ -188,9 +188,9 @@ class World:
     # What callers do
 
     def traffic_jam(self) -> None:
-        self.send(self.frames(self.random.choice((1, 2, 2, 4, 7))))
+        self.send(self.frames(self.random.choice((1, 2, 4, 7))))
 
-    def frames(self, count: int, sql_chance: float = 0.15) -> list[Frame]:
+    def frames(self, count: int, sql_chance: float = 0.12) -> list[Frame]:
         """Draw frames, each call of which is an operation."""
         self.traffic.now = self.clock.now_ms()
         frames = self.callers.frames(count, sql_chance)
@@ -282,7 +282,7 @@ class World:
     def tidy(self) -> None:
         """Let there be something to be deleted when it sleeps."""
         self.drain()
-        self.send(self.frames(4))
+        self.send(self.frames(6))
         self.drain()
         self.hibernate()
 

@@ -15,7 +15,7 @@ from raydo.actors.database import Database
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -34,12 +34,13 @@ _TABLES: Final = (
     )""",
     "CREATE INDEX _raydo_by_timestamp ON raw_events (timestamp)",
     "CREATE TABLE _raydo_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    # One row: the last record of the log whose effects are here, and the last seq given out.
+    # One row: the last record of the log whose effects are here, the last seq given out, and the
+    # last epoch that ended by a drain: a record of it or an earlier one that comes later is void.
     """CREATE TABLE _raydo_log (
         id INTEGER PRIMARY KEY CHECK (id = 1), drained_seq INTEGER NOT NULL,
-        last_seq INTEGER NOT NULL
+        last_seq INTEGER NOT NULL, closed_epoch INTEGER NOT NULL
     )""",
-    "INSERT INTO _raydo_log VALUES (1, 0, 0)",
+    "INSERT INTO _raydo_log VALUES (1, 0, 0, 0)",
     "CREATE TABLE _raydo_counters (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",
     """CREATE TABLE _raydo_sessions (
         session BLOB PRIMARY KEY,

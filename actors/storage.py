@@ -12,7 +12,8 @@ What must hold, and where:
 * `drained_seq` moves in the transaction that it covers;
 * the lease is checked inside each transaction, and `claim` comes before one with effects that are
   not in the log, so that what a frozen predecessor still writes cannot count beside it;
-* segments go once SQLite has checkpointed what they held.
+* segments go once SQLite has checkpointed what they held, at the end all of them; what a frozen
+  predecessor writes after that is void by `closed_epoch`, since no segment of ours shows it.
 
 A tenant that is not born yet has a database in memory and nothing else.
 """
@@ -75,6 +76,7 @@ class Storage:
             self.last_seq = max(self.last_seq, self._log.last_seq)
         self._since_tidy = SESSIONS_PER_TIDY
         self._merge: Merge | None = None
+        self._wrote = False  # whether this epoch has saved anything
 
     @classmethod
     def in_memory(cls, disk: Disk, folder: Path) -> Self:
@@ -153,6 +155,7 @@ class Storage:
             StorageFull: nothing of it is on disk, and the transaction is rolled back.
             ActivationBroken, sqlite3.Error: throw this away.
         """
+        self._wrote = True
         if not self.database.in_transaction and self._log is not None:
             payload = encode(effects)
             if len(payload) <= RECORD_BYTES_MAX:
@@ -253,12 +256,23 @@ class Storage:
         try:
             if self._log is not None:
                 self.rollback()
-                self.drain()
+                self._end_epoch()
                 with self._rolling_back():
                     self._checkpoint()
             self._disk.step("storage.close.before_release")
         finally:
             self.abandon()
+
+    def _end_epoch(self) -> None:
+        """Drain, and let nothing count that comes from this epoch or an earlier one later on."""
+        if not self._wrote:
+            self.drain()
+            return
+        assert self._lease is not None
+        with self._rolling_back():
+            self.begin()
+            self.database.run("UPDATE _raydo_log SET closed_epoch = ?", (self._lease.epoch,))
+            self._commit(self.last_seq)
 
     def abandon(self) -> None:
         """Let go of everything as it is, as the end of the process would."""
@@ -276,7 +290,10 @@ class Storage:
     def _recover(self) -> None:
         assert self._log is not None
         self.ids.load()
+        [(closed_epoch,)] = self.database.run("SELECT closed_epoch FROM _raydo_log")
         for record in self._log.records(after_seq=self._drained_seq):
+            if record.epoch <= closed_epoch:
+                continue
             effects = decode(record.payload, record.kind)
             self.ids.fresh(effects.seen, effects.day)
             self._hold(effects, len(record.payload))

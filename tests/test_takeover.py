@@ -159,3 +159,18 @@ def test_of_two_activations_in_one_process_the_earlier_is_refused(data: Path, at
         attempts[attempt]()
     assert ids(second) == ["one", "two"]
     second.close()
+
+
+def test_what_a_thawed_host_writes_after_its_successor_fell_asleep_is_void(data: Path) -> None:
+    first = activation(data, Lockless())
+    track(first, b"a" * 16, 1, "one")
+    second = activation(data, Lockless())
+    track(second, b"b" * 16, 1, "two")
+    second.close()  # so that no segment of its epoch is left
+
+    with pytest.raises(ActivationBroken):
+        call(first, b"a" * 16, 2, Call(-1, "track", ["E", {"pad": "x" * 30_000}], {}, False))
+
+    third = activation(data, Lockless())
+    assert ids(third) == ["one", "two"]
+    third.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sim.answers import Mismatch, decoded
 from sim.model_object import DAYS, HOURS, ROWS
-from sim.shop import Kiosk
+from sim.shop import SimShop
 from sim.traffic import USERS, entry
 from sim.values import Call, Frame
 
@@ -46,7 +46,7 @@ def inspect(world: World) -> None:
         Call("dau", (14,), {"tz": "Asia/Kolkata"}),
         *[Call("counters.get", (f"event:{name}",)) for name in ("PageView", "Signup", "Sure")],
     ]
-    if world.cls is Kiosk:
+    if world.cls is SimShop:
         calls += [Call("items"), Call("emitted")]
     world.send_calls(calls)
     world.send(world.callers.retried())
@@ -54,7 +54,7 @@ def inspect(world: World) -> None:
 
 
 def _calls(world: World) -> tuple[Call, ...]:
-    if world.cls is Kiosk:
+    if world.cls is SimShop:
         return (Call("census", (_last_seq(world),)),)
     rows = Call("query", (ROWS, [_last_seq(world)]))
     values = [Call("counters.get", (f"active:{user}",)) for user in USERS]

@@ -22,7 +22,7 @@ class Model:
     """One tenant's object and what it remembers of its callers."""
 
     def __init__(self, cls: str) -> None:
-        self.object = ShopModel() if cls == "Kiosk" else AnalyticsModel()
+        self.object = ShopModel() if cls == "SimShop" else AnalyticsModel()
         self.born = False
         self.sessions: dict[bytes, Session] = {}  # in memory
         self.reads_need_room = False  # whether a full disk may refuse calls without effects, too

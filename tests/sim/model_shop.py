@@ -1,4 +1,4 @@
-"""What `sim.shop.Kiosk` should hold and say, computed in the same way."""
+"""What `sim.shop.SimShop` should hold and say, computed in the same way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ITEMS_MAX: Final = 60  # of one sku
 
 
 class ShopModel(AnalyticsModel):
-    """What Kiosk remembers beside what Analytics does."""
+    """What SimShop remembers beside what Analytics does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class ShopModel(AnalyticsModel):
         self.notes: list[str] = []
 
     def handler(self, method: str) -> str:
-        return f"Kiosk.{method}"
+        return f"SimShop.{method}"
 
     def on_start(self) -> None:
         super().on_start()

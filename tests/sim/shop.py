@@ -11,7 +11,7 @@ from raydo.actors.analytics import Analytics
 from raydo.pipelining.method import call, cast
 
 
-class Kiosk(Analytics):
+class SimShop(Analytics):
     """Uses everything that a durable object has."""
 
     def on_start(self) -> None:

@@ -37,7 +37,9 @@ def takeover(world: World) -> None:
 
 def bother(world: World, stale: Activation, sessions: Mapping[bytes, Session]) -> None:
     """Use an activation that has lost its tenant: no answer may leave it."""
-    turn = world.turn([world.callers.fresh(world.traffic.sure())])._replace(sessions=sessions)
+    act = world.random.randrange(5)
+    calls = world.traffic.past_the_log() if act == 1 else world.traffic.sure()
+    turn = world.turn([world.callers.fresh(calls)])._replace(sessions=sessions)
     acts: tuple[Callable[[], Any], ...] = (
         lambda: stale.run([entry(frame) for frame in turn.frames]),
         lambda: stale.run([entry(frame) for frame in turn.frames]),
@@ -45,8 +47,7 @@ def bother(world: World, stale: Activation, sessions: Mapping[bytes, Session]) -
         stale.drain,
         stale.close,
     )
-    act = world.random.randrange(len(acts))
-    world.trace.append(("stale", ("run", "run", "fire", "drain", "close")[act], turn))
+    world.trace.append(("stale", ("run", "sql", "fire", "drain", "close")[act], turn))
     if not world.claimed:
         if act < 2:
             world.void.append(turn)

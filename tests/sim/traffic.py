@@ -35,7 +35,7 @@ class Traffic:
         self.random = random
         self.now = 0  # of the next frame
         self.ids: list[str] = []  # message ids that were sent before
-        self._is_shop = cls == "Kiosk"
+        self._is_shop = cls == "SimShop"
         # What needs no SQL goes to the log; one call that does takes its whole turn to SQLite.
         self._logged = [*([self.track] * 4), *([self.ingest] * 2), self.stats, self.active]
         self._logged += [self.counter, self.wrong]
@@ -155,7 +155,7 @@ class Traffic:
     def own(self) -> Call:
         return Call(self.random.choice(("items", "emitted")))
 
-    # Kiosk's own
+    # SimShop's own
 
     def count(self) -> Call:
         key, ttl, mode = self.random.choice(COUNTS)

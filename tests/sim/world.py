@@ -25,7 +25,7 @@ from sim.compare import Seen
 from sim.disk import Crashed, SimDisk
 from sim.log_world import OneProcess
 from sim.model import Model
-from sim.shop import Kiosk
+from sim.shop import SimShop
 from sim.sqlite import COMMIT_STEP, SqliteFiles, Watched
 from sim.steps import LEADS_TO, OF_SLEEP
 from sim.traffic import Traffic, entry
@@ -52,7 +52,7 @@ class World:
         self.random = Random(seed)
         self.root = root / f"seed-{seed}"
         self.root.mkdir(parents=True)
-        self.cls: type[Analytics] = Analytics if seed % 3 == 0 else Kiosk
+        self.cls: type[Analytics] = Analytics if seed % 3 == 0 else SimShop
         self.noun = Noun(self.cls.__name__, "acme")
         self.home = tenant.folder(self.root, self.noun)
         self.disk = SimDisk(Random(seed + 1), root=self.root)

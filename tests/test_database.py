@@ -300,3 +300,20 @@ def test_a_file_whose_first_commit_never_came_starts_anew(tmp_path: Path) -> Non
     database.commit()
     assert committed(database, "SELECT value FROM _raydo_meta") == [(SCHEMA_VERSION,)]
     database.close()
+
+
+def test_a_closed_database_lets_go_of_its_transaction_though_a_cursor_is_kept(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tenant.db"
+    database = Database(path)
+    database.run_many("CREATE TABLE kept (x)", [()])
+    cursor = database.connection.own_cursor()
+    cursor.execute("SELECT 1 UNION SELECT 2").fetchone()
+
+    database.close()
+
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert other.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    other.close()

@@ -54,12 +54,16 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave slow tests to CI, so that `make test` stays something one does after each change."""
-    if os.environ.get("CI") != "true":
-        skip = pytest.mark.skip(reason="slow: `CI=true make test` runs it")
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(skip)
+    """Leave slow tests to CI, and those of parts that nothing uses yet to whoever builds them."""
+    skipped = {
+        "slow": ("CI", "true", "slow: `CI=true make test` runs it"),
+        "unwired": ("UNWIRED", "1", "not used yet: `UNWIRED=1 make test` runs it"),
+    }
+    for marker, (variable, value, reason) in skipped.items():
+        if os.environ.get(variable) != value:
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 class OneRay(LoadScopeScheduling):

@@ -1,0 +1,169 @@
+"""POST /rpc in text: a batch of the official Cap'n Web client, and the objects that it finds.
+
+    api.Analytics("acme").getDAU(7)[0].dau          the root object, on /rpc
+    acme.getDAU(7)[0].dau                           the tenant's own, on /rpc?tenant=acme
+
+All lines are read before anything is done, so a malformed batch has no effect, and what it asks of
+one object travels there as one program. The reply leaves when every call of the batch is done, those
+that nobody awaits as well: what a 200 answers is on disk, or was refused by the object itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from raydo.gateway.backend import Backend
+from raydo.gateway.body import Bodies
+from raydo.gateway.endpoint import internal
+from raydo.gateway.headers import header
+from raydo.gateway.programs import Programs
+from raydo.gateway.tenancy import DEFAULT_TENANT, parameters, tenant_of
+from raydo.gateway.worker import Worker
+from raydo.pipelining.capnweb.local import Local
+from raydo.pipelining.capnweb.session import Session
+from raydo.pipelining.capnweb.targets import Remote, Target, remote
+from raydo.pipelining.errors import (
+    Forbidden,
+    InvalidArgument,
+    RaydoError,
+    TimedOut,
+    TooLarge,
+    UnknownObject,
+)
+from raydo.pipelining.limits import (
+    BODY_INLINE_BYTES_MAX,
+    CAPNWEB_BATCH_S_MAX,
+    CAPNWEB_LINES_AT_ONCE,
+    CAPNWEB_LINES_MAX,
+)
+from raydo.pipelining.method import call
+from raydo.pipelining.noun import Noun, noun
+from raydo.pipelining.stub import registered
+
+ANALYTICS: Final = "Analytics"
+TEXT: Final = "text/plain"
+
+
+class Root(Local):
+    """The main object of a session that names no tenant: it opens objects by class and tenant."""
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        return super().find(name) or self._opener(name)
+
+    def fixed(self, name: str, args: list[Any]) -> Target | None:
+        opener = self._opener(name)
+        return opener(*args) if opener is not None and len(args) == 1 else None
+
+    def names(self) -> set[str]:
+        return super().names() | {ANALYTICS}
+
+    @call
+    def authenticate(self, key: str = "") -> None:
+        """Open the object that a key is for.
+
+        Raises:
+            Forbidden: this server has no keys.
+        """
+        del key
+        raise Forbidden(
+            "This server runs without keys, so there is nothing to authenticate: "
+            "call Analytics(tenant) at once."
+        )
+
+    def _opener(self, name: str) -> Callable[[Any], Remote] | None:
+        try:
+            registered(name)
+        except UnknownObject:
+            return None
+
+        def opener(tenant: Any = None) -> Remote:
+            return remote(noun(name, tenant))
+
+        return opener
+
+
+class CapnWeb:
+    """Open sessions, and answer batches."""
+
+    def __init__(self, backend: Backend, bodies: Bodies, domain: str | None = None) -> None:
+        self.programs = Programs(self._deliver)
+        self._backend = backend
+        self._bodies = bodies
+        self._domain = domain
+
+    async def _deliver(self, target: Noun, envelope: bytes) -> bytes:
+        return await self._backend.check().deliver(target, envelope)
+
+    def main(self, scope: Scope) -> Remote | Local:
+        """Give what a session's client finds first: the named tenant's object, or the root.
+
+        Raises:
+            InvalidTenant, InvalidArgument: it is named badly, or twice.
+        """
+        query = parameters(scope)
+        tenant = tenant_of(scope, query, self._domain)
+        named = "tenant" in query or header(scope, b"x-tenant") is not None
+        if named or tenant != DEFAULT_TENANT:
+            return remote(noun(ANALYTICS, tenant))
+        return Root()
+
+    async def batch(self, scope: Scope, receive: Receive) -> Response:
+        """Answer one batch."""
+        session = Session(self.main(scope), batch=True)
+        try:
+            async with self._bodies.read(scope, receive) as body:
+                await _feed(session, body)
+                if session.broken is None:
+                    await self._work(session)
+            if session.broken is not None:
+                raise _refusal(session.broken)
+            return Response("\n".join(session.messages()), media_type=TEXT)
+        finally:
+            session.close()
+
+    async def _work(self, session: Session) -> None:
+        worker = Worker(session, self.programs, lambda: None)
+        try:
+            async with asyncio.timeout(CAPNWEB_BATCH_S_MAX):
+                await worker.drain()
+        except TimeoutError:
+            worker.cancel_awaits()
+            session.close(TimedOut(f"The batch took over {CAPNWEB_BATCH_S_MAX:g} s."))
+
+
+async def _feed(session: Session, body: bytes) -> None:
+    """Hand the lines of a batch to its session, letting others have their turn in between."""
+    lines = _lines(body)
+    large = len(body) > BODY_INLINE_BYTES_MAX
+    for start in range(0, len(lines), CAPNWEB_LINES_AT_ONCE):
+        some = lines[start : start + CAPNWEB_LINES_AT_ONCE]
+        if large:
+            await asyncio.to_thread(_receive, session, some)
+        else:
+            _receive(session, some)
+            await asyncio.sleep(0)
+    session.end()
+
+
+def _receive(session: Session, lines: Sequence[str]) -> None:
+    for line in lines:
+        session.receive(line)
+
+
+def _lines(body: bytes) -> list[str]:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"The body is not UTF-8 (byte {error.start}).") from None
+    if text.count("\n") > CAPNWEB_LINES_MAX:
+        raise TooLarge(f"A batch has at most {CAPNWEB_LINES_MAX:,} messages.")
+    return [line for line in text.split("\n") if line and not line.isspace()]
+
+
+def _refusal(error: Exception) -> RaydoError:
+    return error if isinstance(error, RaydoError) else internal(error)

@@ -1,0 +1,114 @@
+"""Programs made elsewhere, carried to their objects: numbered, retried, each applied once.
+
+All Cap'n Web sessions of one object share one session of frames: a batch of its own for every
+request would be one more session for the object to remember. What waits while envelopes are under
+way travels together in the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from raydo.pipelining.delivery import Frame, Sender
+from raydo.pipelining.errors import Overloaded
+from raydo.pipelining.frame import SESSION_BYTES, Reply
+from raydo.pipelining.limits import BATCHES_MAX, CALL_TIMEOUT_S, QUEUE_BYTES_MAX
+from raydo.pipelining.noun import Noun
+from raydo.pipelining.outbox import Outbox
+from raydo.pipelining.transport import More, Transport
+
+Deliver = Callable[[Noun, bytes], Awaitable[bytes]]
+
+
+class Programs:
+    """Run programs; lives in one event loop."""
+
+    def __init__(self, deliver: Deliver, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.outbox = Outbox(timeout_s=timeout_s, patient=False)
+        self._transport = _Through(deliver)
+        self._lanes: OrderedDict[Noun, _Lane] = OrderedDict()  # the latest used last
+
+    def start(self, noun: Noun, program: bytes) -> asyncio.Future[Reply]:
+        """Queue a program behind those started before for the same object.
+
+        Nobody waiting any more (the future cancelled) ends its retries.
+
+        Raises:
+            Overloaded: too much waits for this object.
+        """
+        lane = self._lanes.get(noun)
+        if lane is None:
+            self._retire_idle()
+            lane = self._lanes[noun] = _Lane(noun, self._transport, self.outbox)
+        self._lanes.move_to_end(noun)
+        return lane.start(program)
+
+    def _retire_idle(self) -> None:
+        if len(self._lanes) >= BATCHES_MAX:
+            for noun in [noun for noun, lane in self._lanes.items() if lane.idle]:
+                del self._lanes[noun]
+
+
+class _Lane:
+    """The way to one object."""
+
+    def __init__(self, noun: Noun, transport: Transport, outbox: Outbox) -> None:
+        session = os.urandom(SESSION_BYTES)
+        self._sender = Sender(noun, transport, outbox, session, self._move)
+        self._waiting: deque[Frame] = deque()
+        self._bytes = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiting and self._sender.idle
+
+    def start(self, program: bytes) -> asyncio.Future[Reply]:
+        if self._bytes + len(program) > QUEUE_BYTES_MAX:
+            raise Overloaded("Too much waits for this object; call again in a moment.")
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._bytes += len(program)
+        settle = partial(self._settle, future, len(program))
+        self._waiting.append(Frame(program, settle, lambda: not future.done()))
+        self._move()
+        return future
+
+    def _move(self) -> None:
+        while self._waiting and self._sender.has_room:
+            self._sender.add(self._waiting.popleft())
+        self._sender.pump()
+
+    def _settle(self, future: asyncio.Future[Reply], size: int, outcome: Reply | Exception) -> None:
+        self._bytes -= size
+        if future.done():
+            return
+        if isinstance(outcome, Reply):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+
+class _Through:
+    """Send envelopes through a function."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
+        """Deliver one envelope; nothing follows its answer.
+
+        Raises:
+            RaydoError: as the function.
+        """
+        del more
+        return await self._deliver(noun, envelope)
+
+    async def close(self) -> None: ...
+
+
+if TYPE_CHECKING:
+    _conforms: Transport = _Through(lambda _noun, _envelope: NotImplemented)

@@ -56,6 +56,10 @@ class RayFinder:
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
 
+    def open(self) -> None:
+        """Have the directory begin, before anybody asks: it has timers to keep and hosts to warm."""
+        self._begin()
+
     async def find(self, noun: Noun) -> Path:
         """See `Finder.find`."""
         return Path((await self._ask("find", noun))["path"])
@@ -112,9 +116,13 @@ class RayFinder:
             raise NotConnected("This connection is closed.")
         task = self._opening
         if task is None or (task.done() and (_failed(task) or task.result().lost.is_set())):
-            task = self._opening = asyncio.create_task(self._open())
-            task.add_done_callback(_failed)
+            task = self._begin()
         return await asyncio.shield(task)
+
+    def _begin(self) -> asyncio.Task[Line]:
+        task = self._opening = asyncio.create_task(self._open())
+        task.add_done_callback(_failed)
+        return task
 
     async def _open(self) -> Line:
         await self._attached()

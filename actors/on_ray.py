@@ -47,6 +47,7 @@ class OnRay:
         self._service = await ray_keeper.run(entering, undo=service.leave)
         self._finder = RayFinder(self._settings, self._attached)
         self._courier = Courier(self._finder)
+        self._finder.open()
         return self
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:

@@ -59,7 +59,7 @@ RECENT = [
     "SELECT * FROM main._raydo_meta",
     "SELECT (SELECT value FROM _raydo_meta LIMIT 1)",
     "SELECT 1 WHERE EXISTS (SELECT 1 FROM _raydo_sessions)",
-    "SELECT count(*) FROM _raydo_seen_ids",
+    "SELECT count(*) FROM _raydo_ids",
     "SELECT e.seq FROM events e JOIN _raydo_counters c",
     "WITH x AS (SELECT * FROM _raydo_meta) SELECT * FROM x",
     "SELECT 1 UNION SELECT value FROM _raydo_meta",

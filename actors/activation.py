@@ -3,44 +3,27 @@
 Synchronous and alone: a turn runs from its first instruction to its last with nothing between, so
 an object needs no locks. What one turn changed goes to disk as one, together with what its sessions
 remember of it, so a retry after a crash finds either both the effects and their reply, or neither.
-An activation whose disk failed is broken for good and must be thrown away: what it holds in memory
-may be more than the disk does. A full disk is no such failure: the turn is taken back and run once
-more, its calls with effects are refused, and whoever only reads gets an answer.
-
-A tenant begins to exist with its first effect. Until then its object lives in a database in
-memory; the first turn that has effects is run once more, on disk, and only that run counts.
+A full disk breaks nothing: the turn is taken back and run once more, its calls with effects are
+refused, and whoever only reads gets an answer. How the object wakes, breaks and ends is `Life`.
 """
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydo.actors import firing, tenant
+from raydo.actors import firing
 from raydo.actors.archiver import Job
-from raydo.actors.clock import Clock
-from raydo.actors.disk import Disk, OsDisk
-from raydo.actors.due import read_due, write_due
-from raydo.actors.event import fresh_ids
-from raydo.actors.failure import failure, full
+from raydo.actors.failure import full
 from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.lake_runs import PLANNED, Committed
-from raydo.actors.migrations import migrate
-from raydo.actors.object import DurableObject
-from raydo.actors.sessions import Sessions
+from raydo.actors.life import Life
 from raydo.actors.state import Mark, State, TurnFull
-from raydo.actors.storage import DATABASE_FILE, Storage
+from raydo.actors.storage import DATABASE_FILE
 from raydo.pipelining.errors import (
-    ActivationBroken,
     ArchiveMismatch,
     CallerError,
-    ObjectFailed,
-    RaydoError,
     StorageFull,
 )
 from raydo.pipelining.evaluate import evaluate
@@ -55,69 +38,13 @@ from raydo.pipelining.frame import (
     encode_answers,
     pack_error,
 )
-from raydo.pipelining.noun import Noun
-from raydo.pipelining.stub import new_instance
 
 if TYPE_CHECKING:
-    from raydo.actors.damage import Damage
     from raydo.actors.idrun import Merge
-    from raydo.actors.process import Processes
-
-_log = logging.getLogger("raydo")
 
 
-class Activation:
-    """Hold one live object and its state."""
-
-    def __init__(
-        self,
-        noun: Noun,
-        cls: type[DurableObject],
-        data: Path,
-        *,
-        clock: Clock,
-        random: Callable[[int], bytes],
-        disk: Disk | None = None,
-        host: bool = False,
-        processes: Processes | None = None,
-    ) -> None:
-        self.noun = noun
-        self.broken = False
-        self._cls = cls
-        self._folder = tenant.folder(data, noun)
-        self._clock = clock
-        self._random = random
-        self._new_id = fresh_ids(random)
-        self._disk = disk or OsDisk()
-        self._host = host  # whether a successor may end this process
-        self._processes = processes
-        self._sessions = Sessions()
-        self._born = False  # whether the tenant exists on disk
-        self._due_ms: int | None = None  # what the folder's `due` file says
-        self._state: State | None = None
-        self._object: DurableObject | None = None
-
-    def open(self) -> None:
-        """Wake the object, from disk when its tenant exists.
-
-        Raises:
-            DataInUse: another process has it.
-            DataUnreadable: its files are not ours, or of a later version, or end too early.
-            ObjectFailed: its `on_start` raised.
-            ActivationBroken, StorageFull: the disk failed.
-        """
-        with self._breaking():
-            self._born = tenant.exists(self._folder, self._disk)
-            state = self._start()
-            if any(state.mark()):
-                self._save(state)  # what on_start did
-            else:
-                state.storage.end_read()
-
-    @property
-    def damage(self) -> tuple[Damage, ...]:
-        """What the tenant's log has lost and nobody has accepted yet."""
-        return self._state.storage.damage if self._state is not None else ()
+class Activation(Life):
+    """Run what is asked of one live object."""
 
     def apply(self, envelope: bytes) -> bytes:
         """Apply an envelope; what it changed is on disk when this returns.
@@ -221,39 +148,6 @@ class Activation:
         state.has_run = not done
         return done
 
-    def close(self) -> None:
-        """Let the object sleep: drain, and let go of everything but its folder.
-
-        Raises:
-            StorageFull, ActivationBroken: not all is drained; nothing is lost.
-        """
-        state, self._state, self._object = self._state, None, None
-        if state is not None:
-            try:
-                state.storage.close()
-            except (sqlite3.Error, OSError) as error:
-                raise failure(self.noun, error) from error
-
-    def abandon(self) -> None:
-        """Let go of everything as the end of the process would."""
-        self.broken = True
-        state, self._state, self._object = self._state, None, None
-        if state is not None:
-            state.storage.abandon()
-
-    def crash(self) -> None:
-        """Let a successor have the tenant, and close nothing that would tidy up."""
-        self.broken = True
-        if self._state is not None:
-            self._state.storage.release()
-
-    def _wake(self) -> State:
-        if self.broken:
-            raise ActivationBroken(f"{self.noun} is broken.")
-        if self._state is None:
-            self.open()
-        return self._present()
-
     def _fire(self, name: str) -> None:
         state = self._present()
         before = state.mark()
@@ -303,11 +197,6 @@ class Activation:
         else:
             self._save(state)
 
-    def _present(self) -> State:
-        assert self._state is not None
-        self._state.set_time(self._clock.now_ms())
-        return self._state
-
     def _answer(self, state: State, entry: Entry) -> Answer:
         known = self._sessions.answer(entry)
         if known is not None:
@@ -322,85 +211,6 @@ class Activation:
             return evaluate(Program.decode(program), self._object, state.call).encode()
         except CallerError as error:  # no program at all
             return Reply((), (Failure(0, pack_error(error)[0]),)).encode()
-
-    def _be_born(self) -> State:
-        state, self._state = self._state, None
-        if state is not None:
-            state.storage.abandon()
-        tenant.create(self._folder, self.noun, self._disk)
-        self._born = True
-        return self._start()
-
-    def _start(self) -> State:
-        storage = self._storage()
-        state = self._state = State(self.noun, storage, self._new_id, self._clock.now_ms())
-        self._sessions.attach(storage.database)
-        self._object = new_instance(self._cls)
-        self._object._state = state
-        self._object.counters = state.counters
-        state.alarms.starting(True)
-        try:
-            migrate(state, self._object)
-            state.call(self._object.on_start)
-        except RaydoError:
-            raise
-        except Exception as error:
-            _log.warning("%s.on_start raised", self.noun.cls, exc_info=error)
-            kind = type(error).__name__
-            raise ObjectFailed(f"on_start: {kind}: {error}", detail={"type": kind}) from error
-        finally:
-            state.alarms.starting(False)
-        return state
-
-    def _storage(self) -> Storage:
-        if not self._born:
-            return Storage.in_memory(self._disk, self._folder)
-        self._due_ms = read_due(self._disk, self._folder)
-        return Storage.open(
-            self._disk,
-            self._folder,
-            self.noun,
-            host=self._host,
-            processes=self._processes,
-            random=self._random,
-        )
-
-    def _save(self, state: State) -> None:
-        due_ms = state.alarms.next_due_ms
-        if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
-            self._tell_due(state)  # first, so that a crash in between can only wake it early
-        state.storage.save(state.effects(self._sessions))
-        state.settle()
-        if self._born:
-            self._tell_due(state)
-        self._sessions.settle(drained=state.storage.drained)
-
-    def _tell_due(self, state: State) -> None:
-        """Say in the folder when the object must wake."""
-        due_ms = state.alarms.next_due_ms
-        if due_ms != self._due_ms:
-            write_due(self._disk, self._folder, due_ms)
-            self._due_ms = due_ms
-
-    def _drained(self, state: State) -> None:
-        state.drained()
-        if state.storage.drained:
-            self._sessions.drained()
-
-    @contextmanager
-    def _breaking(
-        self, but: type[BaseException] | tuple[type[BaseException], ...] = ()
-    ) -> Iterator[None]:
-        """Let no failure of the disk pass without an end to this activation."""
-        try:
-            yield
-        except but:
-            raise
-        except BaseException as error:
-            self.abandon()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise failure(self.noun, error) from error
-            raise
 
 
 def _settle(state: State, committed: Committed | None) -> bool:

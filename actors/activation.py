@@ -191,7 +191,7 @@ class Activation(Life):
 
     def _end(self, state: State, before: Mark) -> None:
         if state.mark() == before:
-            state.storage.end_read()
+            state.transaction.end_read()
             self._drained(state)
             self._sessions.settle(drained=state.storage.drained)
         else:

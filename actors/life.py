@@ -83,7 +83,7 @@ class Life:
             if any(state.mark()):
                 self._save(state)  # what on_start did
             else:
-                state.storage.end_read()
+                state.transaction.end_read()
 
     @property
     def damage(self) -> tuple[Damage, ...]:

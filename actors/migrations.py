@@ -81,7 +81,7 @@ def migrate(state: State, owner: object) -> None:
 
 def _run(state: State, owner: object, missing: list[Migration]) -> None:
     state.before_statement()
-    state.storage.touch()  # they were run, even if they changed nothing
+    state.transaction.touch()  # they were run, even if they changed nothing
     for each in missing:
         try:
             each.run(owner)

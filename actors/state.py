@@ -65,18 +65,19 @@ class State:
         database = storage.database
         self.noun = noun
         self.storage = storage
+        self.transaction = storage.transaction
         self.database = database
         self.refusal: StorageFull | None = None  # why calls with effects fail in this turn
         self.meta = Meta(database)
         self.counters = Counters(now_ms)
         self.counters.load(database.run("SELECT * FROM _raydo_counters"))
-        self.pipeline = Pipeline(storage.ids, new_id)
+        self.pipeline = Pipeline(storage.transaction.ids, new_id)
         self.alarms = Alarms(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.has_run = self.runs.unfinished() is not None  # or perhaps so: a call may have raised
         self._rollup_reads = schema.RollupReads(database)
-        self._seen = storage.ids.mark()  # where this turn's message ids begin
+        self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin
         self._inserted = 0  # of the turn's events, how many are rows of the open transaction
         self._call: Mark | None = None  # where the present call begins
         self._savepoint = False
@@ -98,7 +99,7 @@ class State:
         return Mark(
             self.pipeline.mark(),
             self.counters.mark(),
-            self.storage.ids.mark() - self._seen,
+            self.transaction.ids.mark() - self._seen,
             self.meta.mark(),
             self.alarms.mark(),
             self.database.writes,
@@ -130,13 +131,13 @@ class State:
 
     def effects(self, sessions: Sessions) -> Effects:
         """List what the turn changed and is not in the open transaction yet."""
-        last_seq = self.storage.last_seq
+        last_seq = self.transaction.last_seq
         return Effects(
             now_ms=self.now_ms,
             first_seq=last_seq + self._inserted + 1,
             seq=last_seq + max(1, self.pipeline.mark()),
             events=self.pipeline.since(self._inserted),
-            seen=self.storage.ids.since(self._seen),
+            seen=self.transaction.ids.since(self._seen),
             counters=self.counters.changes(),
             facts=self.meta.changes(),
             timers=self.alarms.changes(),
@@ -153,11 +154,11 @@ class State:
 
     def drained(self) -> None:
         """Begin anew: a drain ended all marks of message ids."""
-        self._seen = self.storage.ids.mark()
+        self._seen = self.transaction.ids.mark()
 
     def undo(self, mark: Mark) -> None:
         """Take the whole turn back, which began at `mark`."""
-        self.storage.rollback()
+        self.transaction.rollback()
         self._savepoint = False
         self._undo(mark)
 
@@ -175,7 +176,7 @@ class State:
             raise QueryForbidden("self.sql and self.db work while a call runs, and only there.")
         with self._unbroken():
             if not self._savepoint:
-                self.storage.begin()
+                self.transaction.begin()
                 self._insert_to(self._call.events)  # earlier calls' events are not this call's
                 self.database.savepoint()
                 self._savepoint = True
@@ -186,7 +187,7 @@ class State:
     def rollups(self) -> Rollups:
         """Give the rollups, with everything in them that was emitted up to now."""
         self.before_statement()
-        return self.storage.rollups
+        return self.transaction.rollups
 
     def plan_archive(self, before_ms: int, rows_min: int) -> Run | None:
         """Plan an archive run of the events before a moment, with the call that asks for it."""
@@ -241,21 +242,21 @@ class State:
     def _insert_to(self, end: int) -> None:
         if end > self._inserted:
             events = self.pipeline.since(self._inserted)[: end - self._inserted]
-            first_seq = self.storage.last_seq + self._inserted + 1
-            write_events(self.storage.ground, first_seq, events, self.now_ms)
+            first_seq = self.transaction.last_seq + self._inserted + 1
+            write_events(self.transaction.ground, first_seq, events, self.now_ms)
             self._inserted = end
 
     def _materialise(self) -> None:
-        if self.storage.rollups.materialise(self.zone):
-            self.storage.touch()
+        if self.transaction.rollups.materialise(self.zone):
+            self.transaction.touch()
 
     def _unbroken_drain(self, sql: str) -> None:
         """Let the database's file have all that was acknowledged, before this turn."""
         with self._unbroken():
-            self.storage.begin()
+            self.transaction.begin()
             if sql in self._rollup_reads:
                 self._materialise()
-            self.storage.end_read(strict=True)
+            self.transaction.end_read(strict=True)
         self.drained()
 
     def _undo(self, mark: Mark) -> None:
@@ -268,7 +269,7 @@ class State:
         self._inserted = min(self._inserted, mark.events)
         self.pipeline.rollback(mark.events)
         self.counters.rollback(mark.counters)
-        self.storage.ids.rollback(self._seen + mark.ids)
+        self.transaction.ids.rollback(self._seen + mark.ids)
         self.alarms.rollback(mark.timers)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
@@ -278,7 +279,7 @@ class State:
         """Go on without the transaction: on a full disk SQLite gives up the whole of it."""
         if self.refusal is None:
             raise TurnFull(str(error)) from error
-        self.storage.rollback()  # it held nothing but what can be drained again
+        self.transaction.rollback()  # it held nothing but what can be drained again
         self._savepoint = False
 
     def _refuse_effects(self, mark: Mark) -> None:

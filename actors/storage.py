@@ -2,9 +2,7 @@
 
 A turn's effects reach the disk in one of two ways. Either as one record of the log, synced, and
 waiting in the tail until a drain writes it; or, when the turn ran SQL of its own, in the one
-transaction that holds that SQL. A transaction begins with the tail inside it, so whoever reads by
-SQL sees everything that was acknowledged, and the database never has a later turn without an
-earlier one.
+transaction that holds that SQL (`transaction`).
 
 What must hold, and where:
 
@@ -21,25 +19,20 @@ A tenant that is not born yet has a database in memory and nothing else.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from raydo.actors.disk import Disk
-from raydo.actors.drain import Ground, forget_sessions, write
 from raydo.actors.effects import EFFECTS, Effects, decode, encode
 from raydo.actors.epoch import Lease
-from raydo.actors.failure import full, is_full
-from raydo.actors.idset import IdSet
 from raydo.actors.log import Log
-from raydo.actors.rollups import Rollups
 from raydo.actors.schema import open_database
-from raydo.actors.tail import Tail
+from raydo.actors.transaction import Transaction, watermarks
 from raydo.pipelining.errors import StorageFull
 from raydo.pipelining.limits import (
     CHECKPOINT_BYTES,
     RECORD_BYTES_MAX,
-    SESSIONS_PER_TIDY,
 )
 
 if TYPE_CHECKING:
@@ -63,18 +56,12 @@ class Storage:
         self, disk: Disk, folder: Path, database: Database, held: tuple[Lease, Log] | None
     ) -> None:
         self.database = database
-        self.rollups = Rollups(database)
-        self.ids = IdSet(database, disk, folder)
-        self.ground = Ground(database, self.rollups, self.ids)
         self._disk = disk
         self._lease = held[0] if held else None
         self._log = held[1] if held else None
-        self._tail = Tail()
-        self._changed = False  # whether the open transaction has more in it than the object's SQL
-        self._drained_seq, self.last_seq = watermarks(database)
+        self.transaction = Transaction(disk, folder, database, self._lease)
         if self._log is not None:
-            self.last_seq = max(self.last_seq, self._log.last_seq)
-        self._since_tidy = SESSIONS_PER_TIDY
+            self.transaction.last_seq = max(self.transaction.last_seq, self._log.last_seq)
         self._merge: Merge | None = None
         self._wrote = False  # whether this epoch has saved anything
 
@@ -133,21 +120,6 @@ class Storage:
 
     # The turn
 
-    def begin(self) -> None:
-        """Open the transaction, with everything in it that was acknowledged."""
-        if self.database.in_transaction:
-            return
-        with self._rolling_back():
-            self.database.begin()
-            if self._tail:
-                self._disk.step("storage.fill")
-                self._changed = True
-                write(self.ground, self._tail.turns)
-
-    def touch(self) -> None:
-        """Say that the open transaction holds something to keep, though no effect."""
-        self._changed = True
-
     def save(self, effects: Effects) -> None:
         """Put a turn's effects on disk, with what is in the open transaction.
 
@@ -161,39 +133,12 @@ class Storage:
             if len(payload) <= RECORD_BYTES_MAX:
                 self._append(self._log, effects, payload)
                 return
-        with self._rolling_back():
-            self.begin()
-            self._changed = True
-            write(self.ground, [effects])
-            self._since_tidy += len(effects.sessions)
+        with self.transaction.rolling_back():
+            self.transaction.begin()
+            self.transaction.write([effects])
             if self._log is not None:
                 self._log.claim()
-            self._commit(effects.seq)
-
-    def end_read(self, *, strict: bool = False) -> None:
-        """End the transaction of a turn without effects; keep what it drained, if there is room.
-
-        Raises:
-            StorageFull: there is none, and `strict`.
-        """
-        if self._lease is not None:
-            self._lease.check()  # nor may a reader hear of what has been since a takeover
-        if not self._changed or self._lease is None:
-            self.rollback()
-            return
-        try:
-            with self._rolling_back():
-                self._commit(self.last_seq)
-        except StorageFull:
-            if strict:
-                raise
-
-    def rollback(self) -> None:
-        """End the transaction as if it had not been."""
-        self.database.rollback()  # SQLite may have done it by itself, on a full disk
-        if self._changed:
-            self.ids.rolled_back()
-        self._changed = False
+            self.transaction.commit(effects.seq)
 
     def apart(self, work: Callable[[], T]) -> T:
         """Do work of raydo's own in a transaction of its own, between two turns.
@@ -202,12 +147,13 @@ class Storage:
             StorageFull: nothing of it is on disk.
             ActivationBroken, sqlite3.Error: throw this away.
         """
-        with self._rolling_back():
-            self.begin()
+        self._wrote = True
+        with self.transaction.rolling_back():
+            self.transaction.begin()
             result = work()
             if self._log is not None:
                 self._log.claim()
-            self._commit(self.last_seq)
+            self.transaction.commit(self.transaction.last_seq)
         return result
 
     # The drain
@@ -215,12 +161,12 @@ class Storage:
     @property
     def drain_due(self) -> bool:
         """Whether the tail has grown so long that the next turns should wait for a drain."""
-        return self._tail.due
+        return self.transaction.tail.due
 
     @property
     def drained(self) -> bool:
         """Whether the database has everything."""
-        return not self._tail
+        return not self.transaction.tail
 
     def drain(self) -> None:
         """Move the tail into the database; checkpoint it when its own log has grown.
@@ -229,21 +175,22 @@ class Storage:
             StorageFull: there is no room now; nothing is lost.
             ActivationBroken, sqlite3.Error: throw this away.
         """
-        if self._tail:
-            with self._rolling_back():
-                self.begin()
+        transaction = self.transaction
+        if transaction.tail:
+            with transaction.rolling_back():
+                transaction.begin()
                 if self._merge is not None and self._merge.output is not None:
-                    self.ids.adopt(self._merge)
+                    transaction.ids.adopt(self._merge)
                     self._merge = None
-                self._commit(self.last_seq)
+                transaction.commit(transaction.last_seq)
         if self.database.wal_bytes() >= CHECKPOINT_BYTES:
-            with self._rolling_back():
+            with transaction.rolling_back():
                 self._checkpoint()
 
     def merge_due(self) -> Merge | None:
         """Return a merge of files of ids, to be run anywhere; a later drain adopts it."""
         if self._merge is None:
-            self._merge = self.ids.merge_due()
+            self._merge = self.transaction.ids.merge_due()
             return self._merge
         return None
 
@@ -255,9 +202,9 @@ class Storage:
         """
         try:
             if self._log is not None:
-                self.rollback()
+                self.transaction.rollback()
                 self._end_epoch()
-                with self._rolling_back():
+                with self.transaction.rolling_back():
                     self._checkpoint()
             self._disk.step("storage.close.before_release")
         finally:
@@ -269,10 +216,10 @@ class Storage:
             self.drain()
             return
         assert self._lease is not None
-        with self._rolling_back():
-            self.begin()
+        with self.transaction.rolling_back():
+            self.transaction.begin()
             self.database.run("UPDATE _raydo_log SET closed_epoch = ?", (self._lease.epoch,))
-            self._commit(self.last_seq)
+            self.transaction.commit(self.transaction.last_seq)
 
     def abandon(self) -> None:
         """Let go of everything as it is, as the end of the process would."""
@@ -289,18 +236,19 @@ class Storage:
 
     def _recover(self) -> None:
         assert self._log is not None
-        self.ids.load()
+        transaction = self.transaction
+        transaction.ids.load()
         [(closed_epoch,)] = self.database.run("SELECT closed_epoch FROM _raydo_log")
-        for record in self._log.records(after_seq=self._drained_seq):
+        for record in self._log.records(after_seq=transaction.drained_seq):
             if record.epoch <= closed_epoch:
                 continue
             effects = decode(record.payload, record.kind)
-            self.ids.fresh(effects.seen, effects.day)
-            self._hold(effects, len(record.payload))
-        if self._tail:
-            with self._rolling_back():
-                self.begin()
-                self._commit(self.last_seq)
+            transaction.ids.fresh(effects.seen, effects.day)
+            transaction.hold(effects, len(record.payload))
+        if transaction.tail:
+            with transaction.rolling_back():
+                transaction.begin()
+                transaction.commit(transaction.last_seq)
 
     def _append(self, log: Log, effects: Effects, payload: bytes) -> None:
         try:
@@ -310,30 +258,8 @@ class Storage:
             log.give_up()
             raise
         self._disk.step("storage.log.after_sync")
-        self.last_seq = effects.seq
-        self._hold(effects, len(payload))
-
-    def _hold(self, effects: Effects, size: int) -> None:
-        self._tail.add(effects, size)
-        self._since_tidy += len(effects.sessions)
-
-    def _commit(self, last_seq: int) -> None:
-        if self._since_tidy >= SESSIONS_PER_TIDY:
-            forget_sessions(self.database)
-            self._since_tidy = 0
-        drained_seq = self._tail.turns[-1].seq if self._tail else self._drained_seq
-        self.database.run(
-            "UPDATE _raydo_log SET drained_seq = ?, last_seq = ?", (drained_seq, last_seq)
-        )
-        if self._lease is not None:
-            self._lease.check()
-        self._disk.step("storage.commit.before")
-        self.database.commit()
-        self._disk.step("storage.commit.after")
-        self.ids.committed()
-        self._tail.clear()
-        self._drained_seq, self.last_seq = drained_seq, last_seq
-        self._changed = False
+        self.transaction.last_seq = effects.seq
+        self.transaction.hold(effects, len(payload))
 
     def _checkpoint(self) -> None:
         assert self._log is not None
@@ -341,23 +267,5 @@ class Storage:
         if not self.database.checkpoint():
             return  # somebody reads; the next time will do
         self._disk.step("storage.checkpoint.after")
-        self._log.forget(self._drained_seq)
-        self.ids.checkpointed()
-
-    @contextmanager
-    def _rolling_back(self) -> Iterator[None]:
-        """Roll the transaction back when what happens inside raises, and name a full disk."""
-        try:
-            yield
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                self.rollback()
-            if is_full(error):
-                raise full(error) from error
-            raise
-
-
-def watermarks(database: Database) -> tuple[int, int]:
-    """Return `drained_seq`, the last record of the log that is here, and the last seq given out."""
-    row: tuple[int, int] = database.run("SELECT drained_seq, last_seq FROM _raydo_log")[0]
-    return row
+        self._log.forget(self.transaction.drained_seq)
+        self.transaction.ids.checkpointed()

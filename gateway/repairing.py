@@ -17,7 +17,8 @@ from raydo.actors.claim import Claim
 from raydo.actors.disk import OsDisk
 from raydo.actors.epoch import Lease
 from raydo.actors.schema import open_database
-from raydo.actors.storage import DATABASE_FILE, Storage, watermarks
+from raydo.actors.storage import DATABASE_FILE, Storage
+from raydo.actors.transaction import watermarks
 from raydo.pipelining.errors import DataUnreadable, InvalidArgument
 
 if TYPE_CHECKING:

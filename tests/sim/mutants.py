@@ -114,14 +114,14 @@ MUTANTS = (
             log.sync()
 """,
         """            log.append(EFFECTS, effects.seq, payload)
-            self._hold(effects, len(payload))
+            self.transaction.hold(effects, len(payload))
             log.sync()
-            self._tail.turns.pop()
+            self.transaction.tail.turns.pop()
 """,
     ),
     Mutant(
         "watermark in another transaction",
-        "actors/storage.py",
+        "actors/transaction.py",
         """        self.database.run(
             "UPDATE _raydo_log SET drained_seq = ?, last_seq = ?", (drained_seq, last_seq)
         )
@@ -146,7 +146,7 @@ MUTANTS = (
     Mutant(
         "replay without dedupe",
         "actors/storage.py",
-        "            self.ids.fresh(effects.seen, effects.day)\n",
+        "            transaction.ids.fresh(effects.seen, effects.day)\n",
         "",
     ),
     Mutant(
@@ -163,14 +163,14 @@ MUTANTS = (
         "actors/storage.py",
         """            if self._log is not None:
                 self._log.claim()
-            self._commit(effects.seq)
+            self.transaction.commit(effects.seq)
 """,
-        """            self._commit(effects.seq)
+        """            self.transaction.commit(effects.seq)
 """,
     ),
     Mutant(
         "lease not checked in transactions",
-        "actors/storage.py",
+        "actors/transaction.py",
         """        if self._lease is not None:
             self._lease.check()
         self._disk.step("storage.commit.before")
@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "stale reads are answered",
-        "actors/storage.py",
+        "actors/transaction.py",
         """            self._lease.check()  # nor may a reader hear of what has been since a takeover
 """,
         """            pass
@@ -195,7 +195,7 @@ MUTANTS = (
     Mutant(
         "seqs of the log are given again",
         "actors/storage.py",
-        "            self.last_seq = max(self.last_seq, self._log.last_seq)\n",
+        "            self.transaction.last_seq = max(self.transaction.last_seq, self._log.last_seq)\n",
         "            pass\n",
     ),
     Mutant(
@@ -240,7 +240,7 @@ MUTANTS = (
     Mutant(
         "ids of a call that raised stay",
         "actors/state.py",
-        "        self.storage.ids.rollback(self._seen + mark.ids)\n",
+        "        self.transaction.ids.rollback(self._seen + mark.ids)\n",
         "",
     ),
     Mutant(

@@ -9,13 +9,13 @@ from typing import Any
 
 from sim.sqlite import Watched
 
-from raydo.actors import database, idset, storage, usersets
+from raydo.actors import database, idset, storage, transaction, usersets
 from raydo.actors.log import Log
 
 SEGMENT_BYTES = (4_096, 16_384)
 SMALL: tuple[tuple[Any, str, Any], ...] = (
     (storage, "CHECKPOINT_BYTES", 128 * 1024),
-    (storage, "SESSIONS_PER_TIDY", 8),
+    (transaction, "SESSIONS_PER_TIDY", 8),
     (idset, "IDS_TAIL_MAX", 12),
     (idset, "ID_RUNS_PER_LEVEL", 2),
     (usersets, "USER_SET_REWRITE_BYTES", 40),

@@ -13,21 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydo.actors import tenant
+from raydo.actors.actor import Actor
 from raydo.actors.breaker import Breaker
 from raydo.actors.clock import Clock, SystemClock
 from raydo.actors.disk import OsDisk
 from raydo.actors.due import read_due, scan
 from raydo.actors.errand import Errand, errand, read_request, run_errand
 from raydo.actors.line import Line
-from raydo.actors.listener import Listener
-from raydo.actors.place import socket_folder
 from raydo.actors.placement import Placement
 from raydo.actors.waker import Waker
 from raydo.pipelining.codec import unpack
@@ -55,7 +51,7 @@ class _Host:
         self.classes: dict[str, bytes] = {}  # which version of each class it was told of
 
 
-class Directory:
+class Directory(Actor):
     """Find, place, wake; opened by the first call of `where`."""
 
     def __init__(
@@ -65,9 +61,7 @@ class Directory:
         pool: Pool | None = None,
         clock: Clock | None = None,
     ) -> None:
-        # Nothing here may fail: Ray reports an actor whose constructor raised as dead for good.
-        self._settings = settings
-        self._paths = paths
+        super().__init__(settings, paths)
         self._pool = pool
         self._clock = clock or SystemClock()
         self._placement = Placement(settings.hosts_max(), STANDBY_HOSTS)
@@ -78,10 +72,6 @@ class Directory:
         self._breaker = Breaker()
         self._failure: RaydoError | None = None  # why the last host did not start
         self._news = asyncio.Event()  # a host came up, or failed to
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._opening: asyncio.Task[Path] | None = None
-        self._listener: Listener | None = None
-        self._closing = False
         self._verbs = {
             "find": self._find,
             "declare": self._declare,
@@ -93,16 +83,6 @@ class Directory:
 
     def __repr__(self) -> str:
         return "directory"  # Ray's logs and dashboard call the actor by this
-
-    async def where(self) -> str:
-        """Open on the first call, and say at which socket errands are taken."""
-        if self._opening is None or (self._opening.done() and self._opening.exception()):
-            self._opening = asyncio.create_task(self._open())
-        return str(await asyncio.shield(self._opening))
-
-    async def health(self) -> bool:
-        """Answer while the event loop turns."""
-        return True
 
     async def close(self) -> None:
         """Take no more errands, and start and wake nobody."""
@@ -116,16 +96,13 @@ class Directory:
         await asyncio.gather(*(host.line.close() for host in self._hosts.values()))
 
     async def _open(self) -> Path:
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         data = self._settings.data
         if self._pool is None:
             from raydo.actors.pool import RayPool
 
             self._pool = RayPool(self._settings, self._paths)
-        path = socket_folder(data) / f"directory-{os.getpid()}-{secrets.token_hex(4)}"
         self._waker = Waker(self._clock, self._wake)
-        self._listener = Listener(path, self._run)
-        await self._listener.open()
+        path = await self._listen("directory-")
         for started in await self._pool.running():
             await self._welcome(started)
         self._refill()
@@ -285,9 +262,3 @@ class Directory:
         host = await self._placed(noun)
         due_ms: int | None = unpack(await host.line.request(errand("wake", noun)))["due_ms"]
         return due_ms
-
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

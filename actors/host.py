@@ -11,21 +11,20 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import catalog
+from raydo.actors.actor import Actor
 from raydo.actors.archiver import by_ray, on_a_thread
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.errand import Errand, errand, read_request, run_errand
 from raydo.actors.gauges import Gauges
 from raydo.actors.line import Line
-from raydo.actors.listener import Listener
-from raydo.actors.place import DIRECTORY, HOST, actor, prefix, socket_folder
+from raydo.actors.place import DIRECTORY, HOST, actor, prefix
 from raydo.actors.residents import Residents
 from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import ConnectionLost, Moved
@@ -41,23 +40,17 @@ RUNAWAY: Final = 70  # the exit code of a process whose turn could not be ended
 _log = logging.getLogger("raydo")
 
 
-class Host:
+class Host(Actor):
     """Hold the objects that the directory gives it."""
 
     def __init__(self, settings: Settings, name: str = "host", paths: tuple[str, ...] = ()) -> None:
-        # Nothing here may fail: Ray reports an actor whose constructor raised as dead for good.
-        self._settings = settings
+        super().__init__(settings, paths)
         self._name = name
-        self._paths = paths
         self._objects: set[Noun] = set()  # those whose frames are taken
-        self._opening: asyncio.Task[Path] | None = None
         self._claim: Claim | None = None
         self._residents: Residents | None = None
-        self._listener: Listener | None = None
         self._directory: Line | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
         self._verbs = {
             "hello": self._hello,
             "assign": self._assign,
@@ -68,16 +61,6 @@ class Host:
 
     def __repr__(self) -> str:
         return f"host {self._name.rpartition(HOST)[2]}"  # Ray's logs and dashboard call the actor by this
-
-    async def where(self) -> str:
-        """Open on the first call, and say at which socket frames are taken."""
-        if self._opening is None or (self._opening.done() and self._opening.exception()):
-            self._opening = asyncio.create_task(self._open())
-        return str(await asyncio.shield(self._opening))
-
-    async def health(self) -> bool:
-        """Answer while the event loop turns; a tenant's turn runs elsewhere."""
-        return True
 
     async def close(self) -> None:
         """Take no more frames, finish those under way, and close every object."""
@@ -92,7 +75,6 @@ class Host:
             self._claim.release()
 
     async def _open(self) -> Path:
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         self._loop = asyncio.get_running_loop()
         catalog.search_in(self._paths)
         await asyncio.to_thread(catalog.load, self._settings.objects)
@@ -112,9 +94,7 @@ class Host:
             on_sleep=self._left,
             archiver=by_ray if _on_ray() else on_a_thread,
         )
-        path = socket_folder(data) / f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._listener = Listener(path, self._run)
-        await self._listener.open()
+        path = await self._listen()
         self._entitle()
         if _on_ray():
             self._task(self._show())
@@ -221,11 +201,6 @@ class Host:
         while not self._closing:
             gauges.set({**self._residents.counts(), "bytes": resident_bytes()})
             await asyncio.sleep(METRICS_S)
-
-    def _task(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _entitle(self) -> None:
         """Name the process after the objects in it."""

@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from raydo.actors.gate import FUNCTIONS, Gate
 from raydo.actors.guard import VIEWS, hidden
+from raydo.actors.result import collect, columns, distinct
 from raydo.actors.schema import VIEW_COLUMNS, use_calendar
 from raydo.actors.schema import VIEWS as VIEW_STATEMENTS
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import InvalidArgument, QueryError, QueryForbidden, QueryLimit
 from raydo.pipelining.limits import (
-    QUERY_BYTES_MAX,
     QUERY_ROWS_MAX,
     QUERY_S_MAX,
     QUERY_SQL_BYTES_MAX,
@@ -33,7 +33,6 @@ from raydo.pipelining.limits import (
 Stopwatch = Callable[[], float]
 
 STEPS_PER_CHECK: Final = 1_000  # virtual machine steps between two looks at the deadline: < 0.1 ms
-VALUE_BYTES: Final = 8  # what a number or a null counts for in the bound on bytes
 
 # Durable Objects' own bounds, except where a comment says otherwise.
 _LIMITS: Final = {
@@ -106,12 +105,12 @@ def read(
             cursor.execute(sql, bound)
             if cursor.description is None:
                 raise QueryError("There is no statement to run.")
-            names = _distinct([column[0] for column in cursor.description])
-            rows, truncated = _collect(cursor, names, limit or QUERY_ROWS_MAX)
+            names = distinct(column[0] for column in cursor.description)
+            rows, truncated = collect(cursor, names, limit or QUERY_ROWS_MAX)
     except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as error:
         raise _explain(error, gate, watch, cursor, tables) from error
     return {
-        "columns": [{"name": name, "type": _type(row[name] for row in rows)} for name in names],
+        "columns": columns(names, rows),
         "rows": rows,
         "layer": "L2",
         "truncated": truncated,
@@ -176,40 +175,6 @@ def _bound(params: object) -> Any:
         if not isinstance(value, str | int | float | bytes | None):
             raise InvalidArgument(f"A parameter cannot be a {type(value).__name__}.")
     return params
-
-
-def _collect(
-    cursor: sqlite3.Cursor, names: list[str], rows_max: int
-) -> tuple[list[dict[str, Any]], bool]:
-    rows: list[dict[str, Any]] = []
-    size = 0
-    for row in cursor:
-        size += sum(len(v) if isinstance(v, str | bytes) else VALUE_BYTES for v in row)
-        if len(rows) == rows_max or size > QUERY_BYTES_MAX:
-            return rows, True
-        rows.append(dict(zip(names, row, strict=True)))
-    return rows, False
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Tell columns of the same name apart, as SQLite does: `n`, `n:1`, `n:2`."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        distinct.append(f"{name}:{count}" if count else name)
-    return distinct
-
-
-def _type(values: Iterable[object]) -> str:
-    kinds = {type(value) for value in values} - {type(None)}
-    if kinds == {int, float}:
-        return "REAL"
-    return _TYPES.get(kinds.pop(), "ANY") if len(kinds) == 1 else "ANY" if kinds else "NULL"
-
-
-_TYPES: Final[dict[type, str]] = {int: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
 
 
 def _explain(

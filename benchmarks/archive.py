@@ -11,12 +11,10 @@ from __future__ import annotations
 import argparse
 import random
 import resource
-import sqlite3
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,14 +68,6 @@ class Tenant:
         self.folder = folder
         self.lake = Lake(folder, namespace_of(NOUN))
         self.database = open_database(folder / "tenant.db")
-        columns = self.database.run("SELECT name FROM pragma_table_info('raw_events')")
-        if ("appended_at",) not in columns:
-            with closing(sqlite3.connect(folder / "tenant.db")) as other:
-                other.execute(
-                    "ALTER TABLE raw_events ADD COLUMN appended_at INTEGER NOT NULL DEFAULT 0"
-                )
-        for statement in lake_runs.TABLES:
-            self.database.run(statement)
         self.runs = Runs(self.database)
         self.rows = 0
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,14 +59,6 @@ class Shelf:
         self.folder = folder
         self.lake = Lake(folder, NAMESPACE, properties or {})
         self.database = open_database(folder / "tenant.db")
-        columns = self.database.run("SELECT name FROM pragma_table_info('raw_events')")
-        if ("appended_at",) not in columns:
-            with closing(sqlite3.connect(folder / "tenant.db")) as other:
-                other.execute(
-                    "ALTER TABLE raw_events ADD COLUMN appended_at INTEGER NOT NULL DEFAULT 0"
-                )
-        for statement in lake_runs.TABLES:
-            self.database.run(statement)
         self.runs = Runs(self.database)
         self.now_ms = START_MS + 30 * DAY_MS
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.hostile import RECENT
 
-from raydo.actors import gate, reader
+from raydo.actors import gate, result
 from raydo.actors.reader import query, read
 from raydo.actors.rollups import RolledEvent, Rollups
 from raydo.actors.schema import open_database, use_calendar
@@ -199,7 +199,7 @@ def test_rows_over_the_limit_are_cut_off_and_it_says_so(ask: Ask) -> None:
 def test_bytes_over_the_limit_are_cut_off_and_it_says_so(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "QUERY_BYTES_MAX", 10_000)
+    monkeypatch.setattr(result, "QUERY_BYTES_MAX", 10_000)
     answer = ask(MANY + "SELECT hex(zeroblob(500)) AS x FROM n")
     assert len(answer["rows"]) == 10
     assert answer["truncated"]

@@ -21,6 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
+from raydo.gateway.capnweb import CapnWeb
+from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
@@ -38,10 +40,15 @@ _ABOUT: Final = (
 )
 
 
-class Gateway(FastAPI):
-    """FastAPI behind the door, with a short way to the hot routes."""
+SOCKET_PATH: Final = "/rpc"
 
-    def __init__(self, backend: Backend, hot: dict[tuple[str, str], Endpoint]) -> None:
+
+class Gateway(FastAPI):
+    """FastAPI behind the door, with a short way to the hot routes and to the one socket."""
+
+    def __init__(
+        self, backend: Backend, hot: dict[tuple[str, str], Endpoint], socket: CapnWebSocket
+    ) -> None:
         routes = [Route(path, hot[method, path], methods=[method]) for method, path in hot]
         super().__init__(
             title="raydo",
@@ -51,6 +58,7 @@ class Gateway(FastAPI):
             docs_url=None,  # FastAPI's own page loads its parts from the internet
             redoc_url=None,
         )
+        self.socket = socket
         self._hot = hot
         self._door = Door(self._inside, backend)
 
@@ -58,6 +66,9 @@ class Gateway(FastAPI):
         await self._door(scope, receive, send)
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
+            await self.socket(scope, receive, send)
+            return
         endpoint = self._hot.get((scope.get("method", ""), scope.get("path", "")))
         if endpoint is None:
             await super().__call__(scope, receive, send)
@@ -67,7 +78,10 @@ class Gateway(FastAPI):
 
 def create_app(backend: Backend, *, domain: str | None = None) -> Gateway:
     """Make the application around a runtime that may still be starting."""
-    app = Gateway(backend, _hot_routes(backend, domain))
+    bodies = Bodies()
+    capnweb = CapnWeb(backend, bodies, domain)
+    hot = _hot_routes(backend, bodies, capnweb, domain)
+    app = Gateway(backend, hot, CapnWebSocket(capnweb))
     app.include_router(probes(backend))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)
@@ -78,8 +92,9 @@ def create_app(backend: Backend, *, domain: str | None = None) -> Gateway:
     return app
 
 
-def _hot_routes(backend: Backend, domain: str | None) -> dict[tuple[str, str], Endpoint]:
-    bodies = Bodies()
+def _hot_routes(
+    backend: Backend, bodies: Bodies, capnweb: CapnWeb, domain: str | None
+) -> dict[tuple[str, str], Endpoint]:
     tracking = Tracking(backend, bodies, domain)
     queries = Queries(backend, bodies, domain)
     return {
@@ -88,7 +103,7 @@ def _hot_routes(backend: Backend, domain: str | None) -> dict[tuple[str, str], E
         ("GET", "/stats"): Endpoint(queries.stats),
         ("GET", "/dau"): Endpoint(queries.dau),
         ("POST", "/query"): Endpoint(queries.query),
-        ("POST", "/rpc"): Endpoint(Rpc(backend, bodies).rpc),
+        ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, capnweb).rpc),
     }
 
 

@@ -18,9 +18,10 @@ from raydo.gateway.headers import header
 from raydo.gateway.replies import failure
 from raydo.gateway.tenancy import host_name
 from raydo.pipelining.errors import Forbidden, Overloaded, RaydoError
-from raydo.pipelining.limits import REQUESTS_MAX
+from raydo.pipelining.limits import REQUESTS_MAX, SOCKETS_MAX
 
 ALWAYS_OPEN: Final = frozenset({"/healthz"})
+_INSIDE_MAX: Final = {"http": REQUESTS_MAX, "websocket": SOCKETS_MAX}
 
 
 class Door:
@@ -29,29 +30,31 @@ class Door:
     def __init__(self, app: ASGIApp, backend: Backend) -> None:
         self._app = app
         self._backend = backend
-        self._inside = 0
+        self._inside = dict.fromkeys(_INSIDE_MAX, 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        assert scope["type"] == "http", "the server does not take WebSockets"
+        kind = scope["type"]
         try:
-            self._admit(scope)
+            self._admit(scope, kind)
         except RaydoError as error:
-            await failure(error)(scope, receive, send)
+            await failure(error)(
+                scope, receive, send
+            )  # a socket's handshake is answered by it, too
             return
-        self._inside += 1
+        self._inside[kind] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._inside -= 1
+            self._inside[kind] -= 1
 
-    def _admit(self, scope: Scope) -> None:
+    def _admit(self, scope: Scope, kind: str) -> None:
         check_local(header(scope, b"host"), header(scope, b"origin"))
         if scope["path"] in ALWAYS_OPEN:
             return
-        if self._inside >= REQUESTS_MAX:
+        if self._inside[kind] >= _INSIDE_MAX[kind]:
             raise Overloaded("Too many requests at once; send again in a moment.")
         self._backend.check()
 

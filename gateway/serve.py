@@ -29,7 +29,7 @@ from raydo.gateway.app import create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import is_loopback
 from raydo.pipelining.errors import Forbidden, InvalidArgument
-from raydo.pipelining.limits import REQUESTS_END_S, SHUTDOWN_S
+from raydo.pipelining.limits import BODY_BYTES_MAX, REQUESTS_END_S, SHUTDOWN_S
 
 INTERRUPTED: Final = 130
 
@@ -89,7 +89,8 @@ class Run:
         config = uvicorn.Config(
             create_app(backend, domain=self.plan.domain),
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=BODY_BYTES_MAX,
             lifespan="off",
             log_config=None,
             access_log=False,

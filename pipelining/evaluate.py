@@ -44,6 +44,8 @@ logger = logging.getLogger("raydo")
 
 T = TypeVar("T")
 
+INDEX_DIGITS_MAX: Final = 10  # of an index that comes as text
+
 # These say that the whole activation is unusable; no single instruction can own them.
 _FATAL: Final = (ActivationBroken, TurnTooLong)
 
@@ -136,7 +138,7 @@ class _Run:
         if type(op) is Call:
             return self._call(op, target, values, outer)
         if type(op) is Get:
-            return step_into(target, op.key)
+            return peek(target, op.key) if op.lenient else step_into(target, op.key)
         if type(op) is Map:
             captured = [_at(index, values, outer) for index in op.captures]
             return self._map(op.body, target, captured)
@@ -261,6 +263,22 @@ def step_into(value: Any, key: str | int) -> Any:
     if is_remote(value):
         raise unknown_method(value, str(key))
     raise InvalidArgument(f"{_kind(value)} has no {key!r}.")
+
+
+def peek(value: Any, key: str | int) -> Any:
+    """Take one step as JavaScript does: what data does not have is None.
+
+    Raises:
+        InvalidArgument, UnknownMethod: a step into None, or one that an object does not expose.
+    """
+    if isinstance(value, dict):
+        return value.get(key)
+    if isinstance(value, (list, tuple)):
+        index = int(key) if str(key).isdecimal() and len(str(key)) <= INDEX_DIGITS_MAX else -1
+        return value[index] if 0 <= index < len(value) else None
+    if value is None or is_remote(value):
+        return step_into(value, key)
+    return None
 
 
 def _item(value: dict[Any, Any], key: str | int) -> Any:

@@ -139,7 +139,7 @@ class _Body:
         for key in path:
             if str(key).startswith("-"):
                 raise _NotThere
-            at = self._append(b"\x93\x01" + number(at) + pack(key))
+            at = self._append(b"\x93\x04" + number(at) + pack(key))
         return at
 
     def _variable(self, index: Any) -> Any:

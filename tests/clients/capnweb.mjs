@@ -105,13 +105,24 @@ const groups = {
       const acme = batch("/rpc?tenant=ids");
       assert.equal(await acme.counters.get("event:Signup"), 1);
     },
+    async "what is not there is undefined, as an argument too"() {
+      const acme = batch().Analytics("ids");
+      const days = acme.getDAU(1);
+      const id = acme.track("Odd", { missing: days[5], text: days[0].nope });
+      const [missing, nope, failed, found] = await Promise.allSettled([
+        days[5], days[0].nope, days[5].dau, acme.query("SELECT properties FROM events WHERE id = ?", [id]),
+      ]);
+      assert.deepEqual([missing.value, nope.value], [undefined, undefined]);
+      assert.ok(failed.reason instanceof TypeError);
+      assert.deepEqual(JSON.parse(found.value.rows[0].properties), { missing: null, text: null });
+    },
     async "names of both languages"() {
       const acme = batch().Analytics("names");
       assert.deepEqual(await Promise.all([acme.getDAU(1), acme.get_dau(1)].map((p) => p.map((d) => d.dau))), [[0], [0]]);
     },
     async "the stats are those of the HTTP interface"() {
       const stats = await batch().Analytics("ids").stats();
-      assert.deepEqual(stats.events, { Signup: 1 });
+      assert.deepEqual(stats.events, { Odd: 1, Signup: 1 });
       assert.equal(stats.active["1m"], 1);
     },
     async "a map that makes calls"() {
@@ -136,6 +147,23 @@ const groups = {
       const id = api.Analytics("other").track("Copy", { from: api.Analytics("ids").getActiveUsers() });
       const { rows } = await api.Analytics("other").query("SELECT properties FROM events WHERE id = ?", [id]);
       assert.deepEqual(JSON.parse(rows[0].properties), { from: 1 });
+    },
+  },
+
+  one: {
+    async "a call on a tenant"() {
+      assert.equal((await batch().Analytics("counted").getDAU(7)).length, 7);
+    },
+  },
+
+  five: {
+    async "a chain of five steps, with results as arguments"() {
+      const acme = batch().Analytics("counted");
+      const day = acme.getDAU(7)[0].date;
+      const id = acme.track("Chained", { day });
+      const rows = acme.query("SELECT json_extract(properties, '$.day') AS day FROM events WHERE id = ?", [id]).rows;
+      const [found, sent] = await Promise.all([rows[0].day, day]);
+      assert.equal(found, sent);
     },
   },
 
@@ -245,6 +273,9 @@ const groups = {
       assert.deepEqual(new Set(counts), new Set([3]));
       for (const api of apis) api[Symbol.dispose]();
     },
+  },
+
+  callbacks: {
     async "a broken session is told"() {
       const api = socket("/targets");
       const told = new Promise((resolve) => api.onRpcBroken(resolve));
@@ -256,9 +287,6 @@ const groups = {
       api[Symbol.dispose]();
       assert.match((await told).message, /shut down/);
     },
-  },
-
-  callbacks: {
     async "the server calls a function of the client"() {
       const api = socket("/targets");
       assert.deepEqual(await api.callFunction((i) => i * 2, 7), { result: 14 });

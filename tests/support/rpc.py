@@ -15,9 +15,8 @@ from raydo.gateway.body import Bodies
 from raydo.gateway.capnweb import CapnWeb
 from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.endpoint import Endpoint
-from raydo.gateway.headers import header
 from raydo.gateway.replies import answer
-from raydo.gateway.rpc import MSGPACK, Rpc
+from raydo.gateway.rpc import Rpc
 from raydo.pipelining.capnweb.local import Local
 from raydo.pipelining.capnweb.targets import Remote
 from raydo.pipelining.noun import Noun
@@ -58,8 +57,7 @@ class RpcApp:
         self.capnweb = offering(backend, offers)
         self.requests = 0
         self.socket = CapnWebSocket(self.capnweb)
-        self._batch = Endpoint(self.capnweb.batch)
-        self._frames = Endpoint(Rpc(backend, Bodies()).rpc)
+        self._rpc = Endpoint(Rpc(backend, Bodies(), self.capnweb).rpc)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -71,9 +69,7 @@ class RpcApp:
             await answer({"requests": self.requests, "sessions": stats})(scope, receive, send)
             return
         self.requests += 1
-        kind = (header(scope, b"content-type") or b"").partition(b";")[0].decode()
-        endpoint = self._frames if kind == MSGPACK else self._batch
-        await endpoint(scope, receive, send)
+        await self._rpc(scope, receive, send)
 
 
 class Socket:

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from raydo.actors.counter_checks import to_ms
+from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import weekly_before
 from raydo.actors.object import DurableObject
 from raydo.actors.zone import DayMetrics, parse_date
@@ -37,7 +38,7 @@ from raydo.pipelining.limits import (
     PRESENCE_USERS_MAX,
     STATS_EVENTS_MAX,
 )
-from raydo.pipelining.method import call, cast
+from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
     from raydo.actors.event import Event
@@ -90,7 +91,10 @@ class Stats(TypedDict):
 class Analytics(DurableObject):
     """One tenant's events, and what they tell."""
 
+    keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
+
     def on_start(self) -> None:
+        self.keys = Keys(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
@@ -98,7 +102,7 @@ class Analytics(DurableObject):
         self.every.day.at("3am")(self.roll_up_day)
         self.every.sunday.at("4am")(self.archive_week)
 
-    @cast
+    @cast(needs="write")
     def track(
         self,
         /,
@@ -163,7 +167,7 @@ class Analytics(DurableObject):
             "ids": [event.id if isinstance(event, Event) else None for event in parsed],
         }
 
-    @call
+    @call(needs="read")
     def stats(self) -> Stats:
         """Tell what is counted in memory: active users, the top events, the declared counters."""
         top = self.counters.top("event:", STATS_EVENTS_MAX + 1)
@@ -177,12 +181,12 @@ class Analytics(DurableObject):
             "truncated": len(top) > STATS_EVENTS_MAX,
         }
 
-    @call(js="getActiveUsers", alias=("get_active_users",))
+    @call(js="getActiveUsers", alias=("get_active_users",), needs="read")
     def active_users(self, within_s: float = WINDOW_S) -> int:
         """Count the users whose latest event lies within `within_s` seconds, PRESENCE_S at most."""
         return self.counters.count("active:*", within_s)
 
-    @call(js="getDAU", alias=("get_dau",))
+    @call(js="getDAU", alias=("get_dau",), needs="read")
     def dau(self, days: int = 7, tz: str | None = None, to: str | None = None) -> list[DayMetrics]:
         """Count users and events by calendar day, newest first, days without events too.
 
@@ -196,7 +200,7 @@ class Analytics(DurableObject):
         last = None if to is None else parse_date(to)
         return self.rollups.days(days, tz or self.zone, last, self.now_ms)
 
-    @call
+    @call(needs="read")
     def query(self, sql: str, params: Any = None, limit: int | None = None) -> dict[str, Any]:
         """Run one SELECT over the tenant's events and views; it sees all that was acknowledged.
 
@@ -205,7 +209,7 @@ class Analytics(DurableObject):
         """
         return self.select(sql, params, limit)
 
-    @call
+    @call(needs="read")
     def settings(self) -> dict[str, str]:
         """Tell the tenant's settings."""
         return {"zone": self.zone}
@@ -254,7 +258,7 @@ class Analytics(DurableObject):
         run = self._state.plan_archive(before_ms, 1)
         return None if run is None else _told(run)
 
-    @call
+    @call(needs="read")
     def archive_runs(self) -> list[ArchiveRun]:
         """List the archive runs, oldest first."""
         return [_told(run) for run in self._state.runs.list()]

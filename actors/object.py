@@ -104,7 +104,7 @@ class DurableObject(Remote, register=False):
         """Set timers that are due once: `self.alarms.set(timedelta(hours=1), self.remind)`."""
         return AlarmClock(self, self._state.alarms)
 
-    @call
+    @call(needs="read")
     def degraded(self) -> list[Loss]:
         """List what the object's log has lost to a damaged disk, until `raydo repair` accepts it."""
         return [

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
 
+from raydo.gateway.access import Entry
 from raydo.gateway.capnweb import CapnWeb
 from raydo.gateway.worker import Worker
 from raydo.pipelining.capnweb.faults import presentable
@@ -42,11 +43,14 @@ class CapnWebSocket:
         await receive()  # the request to connect
         await send({"type": "websocket.accept"})
         refused: RaydoError | None = None
+        main: Remote | Local = _Refused()
+        entry = Entry()
         try:
-            main = self._capnweb.main(scope)
+            entry = await self._capnweb.enter(scope)
+            main = self._capnweb.main(scope, entry)
         except RaydoError as error:
-            main, refused = _Refused(), error
-        talk = Talk(self._capnweb, main, receive, send)
+            refused = error
+        talk = Talk(self._capnweb, main, entry, receive, send)
         if refused is not None:
             talk.session.abort(refused)
         self.open.add(talk)
@@ -64,7 +68,12 @@ class Talk:
     """One session over one socket."""
 
     def __init__(
-        self, capnweb: CapnWeb, main: Remote | Local, receive: Receive, send: Send
+        self,
+        capnweb: CapnWeb,
+        main: Remote | Local,
+        entry: Entry,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -76,7 +85,7 @@ class Talk:
         self._eased = asyncio.Event()  # something was answered or sent, or the session has ended
         self._gone = False  # the client has hung up
         self.session = Session(main, wake=self._wake)
-        self._worker = Worker(self.session, capnweb.programs, self._wake)
+        self._worker = Worker(self.session, capnweb.programs, self._wake, entry)
 
     async def run(self) -> None:
         """Talk until either side ends it, then finish what is under way."""

@@ -1,8 +1,9 @@
-"""The door: who may come in while there are no keys, and nobody before the runtime is up.
+"""The door: who may come in where there are no keys, and nobody before the runtime is up.
 
 Without keys the only protection is that the server speaks to this machine alone. A web page on
 another site can still make the user's own browser call `localhost`, or point a name of its own at
-127.0.0.1; such calls carry a foreign `Origin` or `Host`, and are refused (DECISIONS 25).
+127.0.0.1; such calls carry a foreign `Origin` or `Host`, and are refused (DECISIONS 25). With keys
+they lack the key, which no browser sends by itself, and any host name may be the server's.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ _INSIDE_MAX: Final = {"http": REQUESTS_MAX, "websocket": SOCKETS_MAX}
 class Door:
     """Stand before every route: refuse foreigners, the early, and the one too many."""
 
-    def __init__(self, app: ASGIApp, backend: Backend) -> None:
+    def __init__(self, app: ASGIApp, backend: Backend, *, keyed: bool = False) -> None:
         self._app = app
+        self._keyed = keyed
         self._backend = backend
         self._inside = dict.fromkeys(_INSIDE_MAX, 0)
 
@@ -51,7 +53,8 @@ class Door:
             self._inside[kind] -= 1
 
     def _admit(self, scope: Scope, kind: str) -> None:
-        check_local(header(scope, b"host"), header(scope, b"origin"))
+        if not self._keyed:
+            check_local(header(scope, b"host"), header(scope, b"origin"))
         if scope["path"] in ALWAYS_OPEN:
             return
         if self._inside[kind] >= _INSIDE_MAX[kind]:

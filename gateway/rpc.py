@@ -12,6 +12,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
 from raydo.gateway.capnweb import CapnWeb
@@ -27,7 +28,8 @@ _TEXT: Final = frozenset({b"", b"text/plain"})
 class Rpc:
     """Answer the route that carries frames."""
 
-    def __init__(self, backend: Backend, bodies: Bodies, capnweb: CapnWeb) -> None:
+    def __init__(self, backend: Backend, bodies: Bodies, access: Access, capnweb: CapnWeb) -> None:
+        self._access = access
         self._backend = backend
         self._bodies = bodies
         self._capnweb = capnweb
@@ -42,8 +44,10 @@ class Rpc:
                 f"/rpc takes Cap'n Web's batches, labelled text/plain, and the Python client's "
                 f"frames, labelled {MSGPACK}."
             )
+        caller = await self._access.caller(scope)
         async with self._bodies.read(scope, receive) as body:
             target, envelope = addressed(body)
+            caller.check_envelope(target, envelope)
             reply = await self._backend.check().deliver(target, envelope)
         return Response(reply, media_type=MSGPACK)
 

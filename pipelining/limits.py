@@ -76,6 +76,17 @@ SOCKETS_MAX: Final = 4_096  # WebSockets that a gateway has open; the next gets 
 FUTURE_S_MAX: Final = 24 * 3600  # a timestamp further ahead is clamped to its receipt and marked
 DEDUPE_DAYS: Final = 7  # a message id counts once within this many days of its receipt
 
+# Keys
+KEYS_MAX: Final = 1_000  # of one tenant, those that no longer open anything included
+KEY_NAME_BYTES_MAX: Final = 200
+KEY_VERDICT_S: Final = (
+    10.0  # how long a gateway believes what it was told of a key: within this time
+)
+# it is revoked everywhere, and at once at the gateway that revoked it
+KEY_REFUSAL_S: Final = 0.25  # from a wrong key to its refusal, so that its time tells nothing
+KEY_VERDICTS_MAX: Final = 20_000  # keys of which a gateway remembers whether they are good
+KEY_CHECKS_MAX: Final = 256  # keys that a gateway asks about at once; the next gets 503
+
 # Imports
 IMPORT_BATCH_EVENTS: Final = 2_000  # events in one call: few enough that progress moves
 IMPORT_BATCH_BYTES: Final = 4 * 1024 * 1024  # the same bound in bytes

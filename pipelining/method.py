@@ -35,18 +35,27 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Kind = Literal["call", "cast"]
+Needs = Literal["write", "read", "admin"]  # the kind of key that may call it, beside an admin key
 
 TAKEN_NAMES: Final = frozenset({"map", "then"})  # a promise's own two methods
 
 
 class Method(Generic[P, R]):
-    """One declared method: its name, its kind, its other names, its function."""
+    """One declared method: its name, its kind, its other names, the key it needs, its function."""
 
-    def __init__(self, func: Callable[..., R], kind: Kind, js: str | None, alias: tuple[str, ...]):
+    def __init__(
+        self,
+        func: Callable[..., R],
+        kind: Kind,
+        js: str | None,
+        alias: tuple[str, ...],
+        needs: Needs,
+    ):
         self.func = func
         self.kind = kind
         self.js = js
         self.alias = alias
+        self.needs = needs
         self.name = func.__name__
         self.__doc__ = func.__doc__
         self.__wrapped__ = func
@@ -117,18 +126,22 @@ def _check_function(func: Callable[..., Any]) -> None:
 
 
 def _declare(
-    func: Callable[..., Any] | None, kind: Kind, js: str | None, alias: tuple[str, ...]
+    func: Callable[..., Any] | None,
+    kind: Kind,
+    js: str | None,
+    alias: tuple[str, ...],
+    needs: Needs,
 ) -> Any:
     if func is None:
-        return lambda func: Method(func, kind, js, alias)
-    return Method(func, kind, js, alias)
+        return lambda func: Method(func, kind, js, alias, needs)
+    return Method(func, kind, js, alias, needs)
 
 
 @overload
 def call(func: Callable[Concatenate[Any, P], R], /) -> Method[P, R]: ...
 @overload
 def call(
-    *, js: str | None = None, alias: tuple[str, ...] = ()
+    *, js: str | None = None, alias: tuple[str, ...] = (), needs: Needs = "admin"
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Method[P, R]]: ...
 def call(
     func: Callable[..., Any] | None = None,
@@ -136,16 +149,21 @@ def call(
     *,
     js: str | None = None,
     alias: tuple[str, ...] = (),
+    needs: Needs = "admin",
 ) -> Any:
-    """Declare a method that callers may await: `@call`, or `@call(js="getDAU", alias=(…))`."""
-    return _declare(func, "call", js, alias)
+    """Declare a method that callers may await: `@call`, or `@call(js="getDAU", needs="read")`.
+
+    `needs` says which kind of key a server with keys asks for: "read" or "write" let such keys call
+    it; without it only an admin key does.
+    """
+    return _declare(func, "call", js, alias, needs)
 
 
 @overload
 def cast(func: Callable[Concatenate[Any, P], R], /) -> Method[P, R]: ...
 @overload
 def cast(
-    *, js: str | None = None, alias: tuple[str, ...] = ()
+    *, js: str | None = None, alias: tuple[str, ...] = (), needs: Needs = "admin"
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Method[P, R]]: ...
 def cast(
     func: Callable[..., Any] | None = None,
@@ -153,9 +171,10 @@ def cast(
     *,
     js: str | None = None,
     alias: tuple[str, ...] = (),
+    needs: Needs = "admin",
 ) -> Any:
     """Declare a method that callers tell and need not await: sent at once, in order, batched."""
-    return _declare(func, "cast", js, alias)
+    return _declare(func, "cast", js, alias, needs)
 
 
 class Exposed(Generic[T]):

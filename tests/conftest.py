@@ -194,6 +194,40 @@ async def gateway(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+class Keyed:
+    """A gateway that asks for keys, and the keys to it."""
+
+    def __init__(self, backend: Backend) -> None:
+        from raydo.gateway.app import create_app
+        from raydo.gateway.keyring import Keyring
+        from raydo.pipelining.stub import make_stub
+
+        self.backend = backend
+        self.app = create_app(backend, keyed=True)
+        self.keyring = Keyring(lambda noun: make_stub(noun.cls, noun.id, backend.check()).keys)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://raydo.example")
+
+    async def key(self, kind: str, tenant: str | None = "acme", **settings: Any) -> str:
+        made = await self.keyring.create(kind, None if kind == "server" else tenant, **settings)
+        text: str = made["key"]
+        return text
+
+    async def ask(self, method: str, path: str, key: str | None = None, **request: Any) -> Any:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return await self.client.request(
+            method, path, headers={**headers, **request.pop("headers", {})}, **request
+        )
+
+
+@pytest_asyncio.fixture
+async def keyed(backend: Backend) -> AsyncIterator[Keyed]:
+    """Speak HTTP to a gateway that asks for keys."""
+    keyed = Keyed(backend)
+    async with keyed.client:
+        yield keyed
+
+
 @pytest.fixture(scope="session")
 def ray_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Start Ray once, for a folder that all tests marked `ray` share; each has its own tenants."""

@@ -2,7 +2,7 @@
 
 That is possible where the function uses nothing but its element, the object that the program is
 for, and what the program computes. Whatever is more than that gives None, and the map is replayed
-at the gateway. The object's own `Get` is stricter than JavaScript: a key that is not there fails.
+at the gateway.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from support.receiver import Receiver
 
+from raydo.gateway.access import Access, Entry
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
 from raydo.gateway.capnweb import CapnWeb
@@ -26,12 +27,12 @@ class Offering(CapnWeb):
     """Offer objects of the tests' own, at paths of their own."""
 
     def __init__(self, backend: Backend, offers: dict[str, Callable[[], Local]]) -> None:
-        super().__init__(backend, Bodies())
+        super().__init__(backend, Bodies(), Access(backend))
         self.offers = offers
 
-    def main(self, scope: Scope) -> Remote | Local:
+    def main(self, scope: Scope, entry: Entry) -> Remote | Local:
         offer = self.offers.get(scope["path"])
-        return super().main(scope) if offer is None else offer()
+        return super().main(scope, entry) if offer is None else offer()
 
 
 class InMemory(Offering):
@@ -57,7 +58,7 @@ class RpcApp:
         self.capnweb = offering(backend, offers)
         self.requests = 0
         self.socket = CapnWebSocket(self.capnweb)
-        self._rpc = Endpoint(Rpc(backend, Bodies(), self.capnweb).rpc)
+        self._rpc = Endpoint(Rpc(backend, Bodies(), Access(backend), self.capnweb).rpc)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -71,8 +71,9 @@ def connect(
 
     `connect()` starts or joins Ray on this machine for the folder `RAYDO_DATA` (`./data`);
     `connect(ray="auto")` uses a Ray that runs already, `ray="local"` starts one for `data`;
-    `connect("http://…")` speaks to a gateway; `connect(data="./data")` holds the objects in this
-    process. `objects` names modules, or classes, of durable objects.
+    `connect("http://…")` speaks to a gateway, and so does `connect("ws://…")` over one socket that
+    stays open; `connect(data="./data")` holds the objects in this process. `key` is what a gateway
+    asks for. `objects` names modules, or classes, of durable objects.
 
     Raises:
         InvalidArgument: the arguments contradict each other.
@@ -80,7 +81,7 @@ def connect(
     if target is not None:
         if data is not None or ray is not None or clock is not None:
             raise InvalidArgument("A gateway has its own data: give an address or a folder.")
-        return Connection(partial(_http, target, key), timeout_s=timeout_s, on_error=on_error)
+        return Connection(partial(_gateway, target, key), timeout_s=timeout_s, on_error=on_error)
     if key is not None:
         raise InvalidArgument("A key is for a gateway: give its address too.")
     given = settings_from()
@@ -126,5 +127,9 @@ def _runtime(
     return OnRay(settings, dashboard=dashboard)
 
 
-async def _http(url: str, key: str | None) -> Transport:
+async def _gateway(url: str, key: str | None) -> Transport:
+    if url.startswith(("ws://", "wss://")):
+        from raydo.pipelining.websocket import WebSocketTransport
+
+        return WebSocketTransport(url, key)
     return HttpTransport(url, key)

@@ -29,6 +29,7 @@ from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
+from raydo.gateway.frame_socket import FrameSocket, speaks_frames
 from raydo.gateway.operations import operations
 from raydo.gateway.probes import probes
 from raydo.gateway.queries import Queries
@@ -48,12 +49,13 @@ SOCKET_PATH: Final = "/rpc"
 
 
 class Gateway(FastAPI):
-    """FastAPI behind the door, with a short way to the hot routes and to the one socket."""
+    """FastAPI behind the door, with a short way to the hot routes and the sockets."""
 
     def __init__(
         self,
         hot: dict[tuple[str, str], Endpoint],
         socket: CapnWebSocket,
+        frames: FrameSocket,
         door: Callable[[ASGIApp], Door],
     ) -> None:
         routes = [Route(path, hot[method, path], methods=[method]) for method, path in hot]
@@ -66,6 +68,7 @@ class Gateway(FastAPI):
             redoc_url=None,
         )
         self.socket = socket
+        self._frames = frames
         self._hot = hot
         self._door = door(self._inside)
 
@@ -74,7 +77,8 @@ class Gateway(FastAPI):
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
-            await self.socket(scope, receive, send)
+            socket = self._frames if speaks_frames(scope) else self.socket
+            await socket(scope, receive, send)
             return
         endpoint = self._hot.get((scope.get("method", ""), scope.get("path", "")))
         if endpoint is None:
@@ -91,6 +95,7 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
     app = Gateway(
         _hot_routes(backend, bodies, access, capnweb),
         CapnWebSocket(capnweb),
+        FrameSocket(backend, access),
         partial(Door, backend=backend, keyed=keyed),
     )
     app.include_router(probes(backend))

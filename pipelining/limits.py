@@ -72,6 +72,7 @@ GZIP_MEMBERS_MAX: Final = 64  # a body of a million empty members would take min
 BODY_INLINE_BYTES_MAX: Final = 256 * 1024  # a larger body is unpacked on a thread, not in the loop
 BODIES_BYTES_MAX: Final = 256 * 1024 * 1024  # all bodies that a gateway holds at one time
 REQUESTS_MAX: Final = 4_096  # requests that a gateway works on at one time; the next gets 503
+SOCKET_FRAMES_MAX: Final = 256  # envelopes of one socket under way; then it is not read further
 SOCKETS_MAX: Final = 4_096  # WebSockets that a gateway has open; the next gets 503
 FUTURE_S_MAX: Final = 24 * 3600  # a timestamp further ahead is clamped to its receipt and marked
 DEDUPE_DAYS: Final = 7  # a message id counts once within this many days of its receipt

@@ -19,8 +19,9 @@ from raydo.gateway.backend import Backend
 from raydo.gateway.keys import SERVER_KIND, KeyText, key_in
 from raydo.gateway.tenancy import DEFAULT_TENANT, named_tenant
 from raydo.gateway.verdicts import Verdicts
-from raydo.pipelining.errors import Forbidden, RaydoError, Unauthorized
+from raydo.pipelining.errors import Forbidden, RaydoError, TooLarge, Unauthorized
 from raydo.pipelining.frame import decode_envelope
+from raydo.pipelining.limits import SESSION_KEYS_MAX
 from raydo.pipelining.method import Needs
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.program import Program
@@ -101,17 +102,40 @@ ANYBODY: Final = Caller()
 class Entry:
     """What one session may do: all that the keys open which it has shown."""
 
-    def __init__(self, *callers: Caller) -> None:
+    def __init__(self, access: Access | None = None, *callers: Caller) -> None:
+        self._access = access
         self._callers = list(callers)
+        self._keys: dict[str, None] = {}
 
     @property
     def caller(self) -> Caller | None:
         """Who the session began as."""
         return self._callers[0] if self._callers else None
 
-    def add(self, caller: Caller) -> None:
+    async def show(self, text: str) -> Caller:
+        """Take one more key.
+
+        Raises:
+            Unauthorized: it is not good. TooLarge: it is one too many.
+        """
+        assert self._access is not None
+        caller = await self._access.authenticate(text)
+        if len(self._keys) >= SESSION_KEYS_MAX and text not in self._keys:
+            raise TooLarge(f"A session shows at most {SESSION_KEYS_MAX} keys.")
+        self._keys[text] = None
         if caller not in self._callers:
             self._callers.append(caller)
+        return caller
+
+    async def renew(self) -> None:
+        """Make sure that every key shown is still good: a session may be open for days.
+
+        Raises:
+            Unauthorized: one is not.
+        """
+        for text in list(self._keys):
+            assert self._access is not None
+            await self._access.authenticate(text)
 
     def check_program(self, target: Noun, program: bytes) -> None:
         """Refuse a program that none of the keys allows.
@@ -171,6 +195,20 @@ class Access:
         caller = await self.caller(scope, given)
         caller.check(needs)
         return caller.enter(named_tenant(scope, query, self.domain))
+
+    async def entry(self, scope: Scope) -> Entry:
+        """Say what a session may do at its beginning; it may show keys later.
+
+        Raises:
+            Unauthorized: its headers hold a key that is not good.
+        """
+        if not self.keyed:
+            return Entry(self, ANYBODY)
+        entry = Entry(self)
+        text = key_in(scope)
+        if text is not None:
+            await entry.show(text)
+        return entry
 
     def has_key(self, scope: Scope) -> bool:
         """Tell whether a request need not be read further to know who sent it."""

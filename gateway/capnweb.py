@@ -82,10 +82,9 @@ class Root(Local):
         return self._authenticate(str(key))
 
     async def _authenticate(self, key: str) -> Remote | Local:
-        caller = await self._access.authenticate(key)
-        self._entry.add(caller)
+        caller = await self._entry.show(key)
         if caller.tenant is None:
-            return Root(self._access, Entry(caller))
+            return Root(self._access, Entry(self._access, caller))
         return opened(caller, ANALYTICS, caller.tenant)
 
     def _opener(self, name: str) -> Callable[[Any], Remote] | None:
@@ -121,18 +120,10 @@ class CapnWeb:
         self.programs = Programs(self._deliver)
         self._backend = backend
         self._bodies = bodies
-        self._access = access
+        self.access = access
 
     async def _deliver(self, target: Noun, envelope: bytes) -> bytes:
         return await self._backend.check().deliver(target, envelope)
-
-    async def enter(self, scope: Scope) -> Entry:
-        """Say what a session may do at its beginning.
-
-        Raises:
-            Unauthorized: its headers hold a key that is not good.
-        """
-        return Entry(await self._access.caller(scope)) if self._access.has_key(scope) else Entry()
 
     def main(self, scope: Scope, entry: Entry) -> Remote | Local:
         """Give what a session's client finds first: the named tenant's object, or the root.
@@ -143,14 +134,14 @@ class CapnWeb:
             InvalidTenant, InvalidArgument: the tenant is named badly, or twice.
             Forbidden: the key is for another tenant.
         """
-        tenant = named_tenant(scope, parameters(scope), self._access.domain)
+        tenant = named_tenant(scope, parameters(scope), self.access.domain)
         if tenant is None or entry.caller is None:
-            return Root(self._access, entry)
+            return Root(self.access, entry)
         return opened(entry.caller, ANALYTICS, tenant)
 
     async def batch(self, scope: Scope, receive: Receive) -> Response:
         """Answer one batch."""
-        entry = await self.enter(scope)
+        entry = await self.access.entry(scope)
         session = Session(self.main(scope, entry), batch=True)
         try:
             async with self._bodies.read(scope, receive) as body:

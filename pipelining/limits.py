@@ -79,6 +79,7 @@ DEDUPE_DAYS: Final = 7  # a message id counts once within this many days of its 
 
 # Keys
 KEYS_MAX: Final = 1_000  # of one tenant, those that no longer open anything included
+SESSION_KEYS_MAX: Final = 100  # that one session shows
 KEY_NAME_BYTES_MAX: Final = 200
 KEY_VERDICT_S: Final = (
     10.0  # how long a gateway believes what it was told of a key: within this time

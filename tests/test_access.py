@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from support.rpc import Socket
 
 from raydo.actors.administration import SERVER, Administration
 from raydo.actors.analytics import Analytics
-from raydo.gateway import verdicts
+from raydo.gateway import capnweb_socket, verdicts
 from raydo.gateway.rpc import MSGPACK
 from raydo.pipelining.codec import pack
 from raydo.pipelining.connection import Connection
@@ -311,3 +312,20 @@ async def test_a_map_does_not_get_around_the_key(keyed: Keyed) -> None:
         key=key,
     )
     assert code(heard[3]) == "forbidden"
+
+
+async def test_an_open_socket_ends_with_its_key(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capnweb_socket, "KEY_VERDICT_S", 0.01)
+    made = await keyed.keyring.create("read", "acme")
+    socket = await Socket(keyed.app).accepted()
+    socket.say(call(0, ["authenticate"], made["key"]), call(1, ["getActiveUsers"]), ["pull", 2])
+    assert await socket.hear() == ["resolve", 2, 0]
+
+    admin = await keyed.key("admin")
+    await keyed.ask("DELETE", f"/admin/keys/{made['id']}", admin)
+
+    assert (await socket.hear())[0] == "abort"
+    assert (await socket.hear())["type"] == "websocket.close"
+    await socket.task

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import weekly_before
@@ -208,6 +209,17 @@ class Analytics(DurableObject):
             QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
         """
         return self.select(sql, params, limit)
+
+    @call(needs="read")
+    def changes(self, since: int | None = None, limit: int = CHANGES_MAX) -> Changes:
+        """Tell what came after a cursor: events in their order, and the counters as they are now.
+
+        The cursor that it gives is where the next call goes on; without one it begins now.
+
+        Raises:
+            InvalidArgument: no cursor of this tenant, or one so old that the archive has the rest.
+        """
+        return changes(self, since, limit)
 
     @call(needs="read")
     def settings(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from raydo.gateway.backend import Backend
 from raydo.gateway.keys import SERVER_KIND, KeyText, key_in
 from raydo.gateway.tenancy import DEFAULT_TENANT, named_tenant
 from raydo.gateway.verdicts import Verdicts
+from raydo.gateway.watch import Watch
 from raydo.pipelining.errors import Forbidden, RaydoError, TooLarge, Unauthorized
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import SESSION_KEYS_MAX
@@ -213,6 +214,11 @@ class Access:
     def has_key(self, scope: Scope) -> bool:
         """Tell whether a request need not be read further to know who sent it."""
         return not self.keyed or key_in(scope) is not None
+
+    def watch(self, caller: Caller, tenant: str) -> Watch:
+        """Give what lets somebody follow a tenant."""
+        allowed = caller.kinds is None or "read" in caller.kinds
+        return Watch(self._backend, tenant, allowed=allowed)
 
     async def _find(self, key: KeyText) -> Any:
         return await self.keeper(key.keeper).find(key.hashed)

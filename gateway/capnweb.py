@@ -85,7 +85,7 @@ class Root(Local):
         caller = await self._entry.show(key)
         if caller.tenant is None:
             return Root(self._access, Entry(self._access, caller))
-        return opened(caller, ANALYTICS, caller.tenant)
+        return opened(self._access, caller, ANALYTICS, caller.tenant)
 
     def _opener(self, name: str) -> Callable[[Any], Remote] | None:
         try:
@@ -97,12 +97,12 @@ class Root(Local):
             caller = self._entry.caller
             if caller is None:
                 raise Unauthorized("This server asks for a key: call authenticate(key) first.")
-            return opened(caller, name, tenant)
+            return opened(self._access, caller, name, tenant)
 
         return opener
 
 
-def opened(caller: Caller, cls: str, tenant: Any) -> Remote:
+def opened(access: Access, caller: Caller, cls: str, tenant: Any) -> Remote:
     """Name an object for somebody.
 
     Raises:
@@ -110,7 +110,8 @@ def opened(caller: Caller, cls: str, tenant: Any) -> Remote:
     """
     target = noun(cls, tenant)
     caller.check_object(target)
-    return remote(target, None, caller.kinds)
+    extra = access.watch(caller, target.id) if cls == ANALYTICS else None
+    return remote(target, extra, caller.kinds)
 
 
 class CapnWeb:
@@ -123,7 +124,7 @@ class CapnWeb:
         self.access = access
 
     async def _deliver(self, target: Noun, envelope: bytes) -> bytes:
-        return await self._backend.check().deliver(target, envelope)
+        return await self._backend.deliver(target, envelope)
 
     def main(self, scope: Scope, entry: Entry) -> Remote | Local:
         """Give what a session's client finds first: the named tenant's object, or the root.
@@ -137,7 +138,7 @@ class CapnWeb:
         tenant = named_tenant(scope, parameters(scope), self.access.domain)
         if tenant is None or entry.caller is None:
             return Root(self.access, entry)
-        return opened(entry.caller, ANALYTICS, tenant)
+        return opened(self.access, entry.caller, ANALYTICS, tenant)
 
     async def batch(self, scope: Scope, receive: Receive) -> Response:
         """Answer one batch."""

@@ -108,7 +108,7 @@ class _Talk:
         target = noun(cls, tenant)
         caller = await self._access.caller(self._scope)  # each time: keys end
         caller.check_envelope(target, envelope)
-        return await self._backend.check().deliver(target, envelope)
+        return await self._backend.deliver(target, envelope)
 
 
 def _read(data: bytes | None) -> tuple[int, str, str, bytes]:

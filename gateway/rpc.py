@@ -48,7 +48,7 @@ class Rpc:
         async with self._bodies.read(scope, receive) as body:
             target, envelope = addressed(body)
             caller.check_envelope(target, envelope)
-            reply = await self._backend.check().deliver(target, envelope)
+            reply = await self._backend.deliver(target, envelope)
         return Response(reply, media_type=MSGPACK)
 
 

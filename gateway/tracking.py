@@ -63,4 +63,6 @@ class Tracking:
     async def _ingest(self, tenant: str, events: Batch, *, historical: bool) -> Ingested:
         sent_at_ms = None if events.sent_at is None else parse_time(events.sent_at, "$.sentAt")
         stub = self._backend.analytics(tenant)
-        return await stub.ingest(events.items, sent_at_ms=sent_at_ms, historical=historical)
+        done = await stub.ingest(events.items, sent_at_ms=sent_at_ms, historical=historical)
+        self._backend.bells.ring(tenant)
+        return done

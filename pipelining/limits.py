@@ -89,6 +89,13 @@ KEY_REFUSAL_S: Final = 0.25  # from a wrong key to its refusal, so that its time
 KEY_VERDICTS_MAX: Final = 20_000  # keys of which a gateway remembers whether they are good
 KEY_CHECKS_MAX: Final = 256  # keys that a gateway asks about at once; the next gets 503
 
+# Subscriptions
+CHANGES_EVENTS_MAX: Final = 500  # events in one push: 16 MB at most, and a turn of some ms
+WATCH_LOOK_S: Final = (
+    1.0  # how often a subscription looks for what did not pass through its gateway
+)
+WATCH_PAUSE_S: Final = 0.05  # between two looks at a busy tenant
+
 # Imports
 IMPORT_BATCH_EVENTS: Final = 2_000  # events in one call: few enough that progress moves
 IMPORT_BATCH_BYTES: Final = 4 * 1024 * 1024  # the same bound in bytes

@@ -150,6 +150,60 @@ const groups = {
     },
   },
 
+  watching: {
+    async "a subscription that comes again with its cursor misses nothing and sees nothing twice"() {
+      const seen = [];
+      let cursor = 0, counters = {}, enough = () => {};
+      const take = (change) => {
+        cursor = change.cursor;
+        Object.assign(counters, change.counters);
+        for (const event of change.events) seen.push(event.properties.n);
+        enough();
+      };
+      const until = async (count) => {
+        while (seen.length < count) await new Promise((resolve) => (enough = resolve));
+      };
+      const writer = batch().Analytics("watched");
+      for (let n = 0; n < 5; n++) writer.track("Seen", { n });
+      await writer.getActiveUsers();
+
+      for (let round = 1; round <= 3; round++) {
+        const api = socket();
+        await api.Analytics("watched").subscribe(cursor, take);
+        await until(10 * round - 5);
+        const acme = api.Analytics("watched");
+        for (let n = 10 * round - 5; n < 10 * round + 5; n++) acme.track("Seen", { n });
+        await until(10 * round + 5);
+        api[Symbol.dispose]();
+        while ((await server()).sessions.length) await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.deepEqual(seen, [...Array(35).keys()]);
+      assert.equal(counters["event:Seen"], 35);
+    },
+    async "a subscription ends when it is let go"() {
+      const { session, api, close } = await counted();
+      const acme = api.Analytics("let go");
+      let told = 0;
+      const watch = await acme.subscribe(null, () => { told++; });
+      assert.equal(told, 1);
+      watch[Symbol.dispose]();
+      acme.track("A", {})[Symbol.dispose]();
+      assert.equal(await acme.counters.get("event:A"), 1);
+      acme[Symbol.dispose]();
+      await settled(session);
+      assert.equal(told, 1);
+      close();
+    },
+    async "a batch has nobody to call, and says so at once"() {
+      const error = await failure(batch().Analytics("watched").subscribe(0, () => {}));
+      assert.match(error.message, /WebSocket/);
+    },
+    async "a cursor that is none"() {
+      const error = await failure(socket().Analytics("watched").subscribe(10 ** 9, () => {}));
+      assert.equal(error.code, "invalid_argument");
+    },
+  },
+
   one: {
     async "a call on a tenant"() {
       assert.equal((await batch().Analytics("counted").getDAU(7)).length, 7);

@@ -32,6 +32,7 @@ LATEST, OLDEST = "capnweb", "capnweb-oldest"  # names in package.json
         (LATEST, "callbacks", 9),
         (LATEST, "disposal", 6),
         (LATEST, "values", 4),
+        (LATEST, "watching", 4),
         (OLDEST, "batch", 13),
         (OLDEST, "socket", 7),
         (OLDEST, "callbacks", 9),

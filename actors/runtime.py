@@ -66,6 +66,7 @@ def connect(
     objects: Iterable[str | ModuleType | type] = (),
     on_error: OnError | None = None,
     clock: Clock | None = None,
+    outbox: str | Path | None = None,
 ) -> Connection:
     """Make a connection; it opens by `async with`, or by `with` in synchronous code.
 
@@ -73,7 +74,8 @@ def connect(
     `connect(ray="auto")` uses a Ray that runs already, `ray="local"` starts one for `data`;
     `connect("http://…")` speaks to a gateway, and so does `connect("ws://…")` over one socket that
     stays open; `connect(data="./data")` holds the objects in this process. `key` is what a gateway
-    asks for. `objects` names modules, or classes, of durable objects.
+    asks for. `objects` names modules, or classes, of durable objects. `outbox` is a file that keeps
+    casts until they are known to be durable, also from one process to the next.
 
     Raises:
         InvalidArgument: the arguments contradict each other.
@@ -81,7 +83,9 @@ def connect(
     if target is not None:
         if data is not None or ray is not None or clock is not None:
             raise InvalidArgument("A gateway has its own data: give an address or a folder.")
-        return Connection(partial(_gateway, target, key), timeout_s=timeout_s, on_error=on_error)
+        return Connection(
+            partial(_gateway, target, key), timeout_s=timeout_s, on_error=on_error, outbox=outbox
+        )
     if key is not None:
         raise InvalidArgument("A key is for a gateway: give its address too.")
     given = settings_from()
@@ -92,7 +96,7 @@ def connect(
         objects=(*given.objects, *catalog.modules_of(objects)),
     )
     runtime = _runtime(settings, embedded=data is not None and ray is None, clock=clock)
-    return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error)
+    return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error, outbox=outbox)
 
 
 class Served(NamedTuple):

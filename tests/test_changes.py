@@ -13,6 +13,8 @@ import raydo
 from raydo.actors.analytics import Analytics
 from raydo.actors.changes import CHANGES_MAX
 from raydo.actors.world import World
+from raydo.gateway.archiving import archive_now
+from raydo.gateway.backend import Backend
 from raydo.pipelining.errors import ConnectionLost, InvalidArgument, TimedOut
 
 
@@ -93,6 +95,18 @@ def test_what_is_no_cursor_is_refused(world: World, since: Any) -> None:
             changes(world, 0, limit)
 
 
+def test_what_was_told_is_there_after_a_crash(world: World) -> None:
+    acme = world.stub(Analytics, "acme")
+    for number in range(5):
+        acme.track(f"E{number}")
+        told = world.wait(acme.changes(0))  # in the same turn as the event
+        world.crash()
+
+        kept = changes(world, 0)
+        assert (kept["cursor"], kept["events"]) == (told["cursor"], told["events"])
+        assert len(told["events"]) == number + 1
+
+
 def test_asking_makes_no_tenant(world: World) -> None:
     cursor = changes(world)["cursor"]
     assert (cursor, changes(world, 0)["events"]) == (0, [])
@@ -160,3 +174,17 @@ async def test_python_follows_real_objects(tmp_path: Path) -> None:
                     break
                 assert names(each) == ["A"]
                 acme.track("B")
+
+
+async def test_a_cursor_whose_events_the_archive_has_is_told_where_to_go_on(
+    backend: Backend,
+) -> None:
+    acme = backend.analytics("acme")
+    await acme.track("Old")
+    await archive_now(acme, 0.0)
+    await acme.track("New")
+
+    with pytest.raises(InvalidArgument, match="in the archive") as refused:
+        await acme.changes(0)
+
+    assert names(await acme.changes(refused.value.detail["cursor"])) == ["New"]

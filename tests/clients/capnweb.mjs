@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { WebSocket } from "ws";
 
 globalThis.WebSocket ??= WebSocket;
-const [group, host, client = "capnweb"] = process.argv.slice(2);
+const [group, host, client = "capnweb", key] = process.argv.slice(2);
 const { RpcSession, RpcStub, RpcTarget, newHttpBatchRpcSession, newWebSocketRpcSession } = await import(client);
 
 const batch = (path = "/rpc") => newHttpBatchRpcSession(`http://${host}${path}`);
@@ -201,6 +201,32 @@ const groups = {
     async "a cursor that is none"() {
       const error = await failure(socket().Analytics("watched").subscribe(10 ** 9, () => {}));
       assert.equal(error.code, "invalid_argument");
+    },
+  },
+
+  keys: {
+    async "a chain that begins with authenticate is one request"() {
+      assert.equal((await batch().authenticate(key).getDAU(7)).length, 7);
+    },
+    async "a session authenticates once and goes on"() {
+      const acme = await socket().authenticate(key);
+      assert.equal(await acme.getActiveUsers(), 0);
+      assert.equal(await acme.counters.get("event:A"), 0);
+    },
+    async "a read key does not write"() {
+      const error = await failure(socket().authenticate(key).track("A", {}));
+      assert.equal(error.code, "forbidden");
+    },
+    async "without a key nothing opens"() {
+      for (const api of [batch(), socket()]) {
+        assert.equal((await failure(api.Analytics("acme").getDAU(1))).code, "unauthorized");
+      }
+      assert.equal((await failure(batch().authenticate("wrong").getDAU(1))).code, "unauthorized");
+    },
+    async "a subscription needs a key that reads"() {
+      const changes = [];
+      await socket().authenticate(key).subscribe(null, (change) => { changes.push(change); });
+      assert.equal(changes.length, 1);
     },
   },
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.desk import Desk
@@ -18,6 +18,9 @@ from support.rpc import InMemory, RpcApp
 from support.target import Targets
 
 from raydo.gateway.backend import Backend
+
+if TYPE_CHECKING:
+    from conftest import Keyed
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts.json"
 LATEST, OLDEST = "capnweb", "capnweb-oldest"  # names in package.json
@@ -50,6 +53,17 @@ async def test_the_official_client(backend: Backend, client: str, group: str, cl
     assert not failures, "\n\n".join(f"{name}: {error}" for name, error in failures.items())
     assert len(outcomes) == claims
     assert not app.socket.open
+
+
+@pytest.mark.parametrize("client", [LATEST, OLDEST])
+async def test_the_official_client_shows_its_key(keyed: Keyed, client: str) -> None:
+    node()
+    async with serving(keyed.app) as host:
+        printed = await run_node("capnweb.mjs", "keys", host, client, await keyed.key("read"))
+
+    outcomes = [json.loads(line) for line in printed.splitlines()]
+    assert [each for each in outcomes if each["error"]] == []
+    assert len(outcomes) == 5
 
 
 async def test_client_and_server_say_what_they_said_when_it_was_recorded(backend: Backend) -> None:

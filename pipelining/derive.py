@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raydo.pipelining.evaluate import step_into
 from raydo.pipelining.promise import (
     GetPromise,
     LazyCall,
@@ -18,6 +17,7 @@ from raydo.pipelining.promise import (
     reach,
 )
 from raydo.pipelining.state import Pending, Settled
+from raydo.pipelining.step import step_into
 
 Path = Sequence[Promise[Any]]
 

@@ -21,7 +21,6 @@ from raydo.pipelining.errors import (
     RaydoError,
     TooLarge,
     TurnTooLong,
-    UnknownMethod,
 )
 from raydo.pipelining.frame import (
     ROOT,
@@ -38,13 +37,12 @@ from raydo.pipelining.frame import (
     pack_error,
 )
 from raydo.pipelining.limits import FRAME_BYTES_MAX, MAP_ITEMS_MAX, PROGRAM_STEPS_MAX
-from raydo.pipelining.method import Method, exposed_by, methods_of
+from raydo.pipelining.method import Method, methods_of
+from raydo.pipelining.step import is_remote, peek, step_into, unknown_method
 
 logger = logging.getLogger("raydo")
 
 T = TypeVar("T")
-
-INDEX_DIGITS_MAX: Final = 10  # of an index that comes as text
 
 # These say that the whole activation is unusable; no single instruction can own them.
 _FATAL: Final = (ActivationBroken, TurnTooLong)
@@ -241,74 +239,6 @@ def _weigh(value: Any, most: int) -> int:
         elif isinstance(item, (list, tuple)):
             level.extend(item)
     return total
-
-
-def is_remote(value: object) -> bool:
-    """Say whether a value is an object with methods for callers, which only they can reach."""
-    return bool(methods_of(type(value)) or exposed_by(type(value)))
-
-
-def step_into(value: Any, key: str | int) -> Any:
-    """Take one step along a path: a dict's key, a sequence's index, an exposed attribute.
-
-    Raises:
-        InvalidArgument, UnknownMethod: there is no such thing to step into.
-    """
-    if isinstance(value, dict):
-        return _item(value, key)
-    if isinstance(value, (list, tuple, str)):
-        return _index(value, key)
-    if key in exposed_by(type(value)):
-        return getattr(value, str(key))
-    if is_remote(value):
-        raise unknown_method(value, str(key))
-    raise InvalidArgument(f"{_kind(value)} has no {key!r}.")
-
-
-def peek(value: Any, key: str | int) -> Any:
-    """Take one step as JavaScript does: what data does not have is None.
-
-    Raises:
-        InvalidArgument, UnknownMethod: a step into None, or one that an object does not expose.
-    """
-    if isinstance(value, dict):
-        return value.get(key)
-    if isinstance(value, (list, tuple)):
-        index = int(key) if str(key).isdecimal() and len(str(key)) <= INDEX_DIGITS_MAX else -1
-        return value[index] if 0 <= index < len(value) else None
-    if value is None or is_remote(value):
-        return step_into(value, key)
-    return None
-
-
-def _item(value: dict[Any, Any], key: str | int) -> Any:
-    try:
-        return value[key]
-    except KeyError:
-        keys = ", ".join(map(repr, list(value)[:10]))
-        raise InvalidArgument(f"There is no {key!r} here; there is {keys or 'nothing'}.") from None
-
-
-def _index(value: Sequence[Any], key: str | int) -> Any:
-    try:
-        return value[int(key)]  # JavaScript sends indexes as text
-    except ValueError:
-        raise InvalidArgument(f"{_kind(value)} has indexes, not {key!r:.80}.") from None
-    except IndexError:
-        raise InvalidArgument(f"Index {key} is outside of {len(value)} items.") from None
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"A {type(value).__name__}"
-
-
-def unknown_method(target: object, name: str) -> UnknownMethod:
-    """Say that a method is not there, and which ones are."""
-    names = sorted({method.name for method in methods_of(type(target)).values()})
-    if not names:
-        return UnknownMethod(f"{_kind(target)} is data and has no method {name!r:.80}.")
-    kind = type(target).__name__
-    return UnknownMethod(f"{kind} has no method {name!r:.80}; it has {', '.join(names)}.")
 
 
 def _log(method: Method[..., Any], error: BaseException) -> None:

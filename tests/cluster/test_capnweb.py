@@ -59,11 +59,12 @@ async def say(backend: Backend, group: str) -> tuple[int, list[dict[str, str]]]:
     return door.requests, [json.loads(line) for line in printed.splitlines()]
 
 
-@pytest.mark.parametrize("group", ["batch", "socket"])
+@pytest.mark.parametrize("group", ["batch", pytest.param("socket", marks=pytest.mark.slow)])
 async def test_the_official_client_is_answered_by_objects_on_ray(
     on_ray: Backend, group: str
 ) -> None:
     node()
+    await on_ray.analytics("counted").stats()  # the first host may take long to start
     _, outcomes = await say(on_ray, group)
 
     assert outcomes

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raydo.actors.clock import SystemClock
 from raydo.actors.lake_runs import PLANNED, Committed, Run
+from raydo.actors.place import machine, pinned
 
 if TYPE_CHECKING:
     from raydo.actors.lake import Lake
@@ -66,7 +67,7 @@ async def by_ray(job: Job) -> Committed:
     import ray
     from ray.exceptions import RayTaskError
 
-    task = ray.remote(num_cpus=0, max_retries=0)(run_job)
+    task = ray.remote(num_cpus=0, max_retries=0, **pinned(machine()))(run_job)
     try:
         committed: Committed = await task.remote(job)
     except RayTaskError as error:

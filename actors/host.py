@@ -24,14 +24,16 @@ from raydo.actors.clock import SystemClock
 from raydo.actors.errand import Errand, errand, read_request, run_errand
 from raydo.actors.gauges import Gauges
 from raydo.actors.line import Line
-from raydo.actors.place import DIRECTORY, HOST, actor, prefix
+from raydo.actors.place import HOST, actor
 from raydo.actors.residents import Residents
 from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import ConnectionLost, Moved
 from raydo.pipelining.limits import METRICS_S, RETRY_MAX_S
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Sockets
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.transport import More
 
@@ -43,8 +45,10 @@ _log = logging.getLogger("raydo")
 class Host(Actor):
     """Hold the objects that the directory gives it."""
 
-    def __init__(self, settings: Settings, name: str = "host", paths: tuple[str, ...] = ()) -> None:
-        super().__init__(settings, paths)
+    def __init__(
+        self, settings: Settings, site: Site, name: str = "host", paths: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(settings, site, paths)
         self._name = name
         self._objects: set[Noun] = set()  # those whose frames are taken
         self._claim: Claim | None = None
@@ -74,7 +78,7 @@ class Host(Actor):
         if self._claim is not None:
             self._claim.release()
 
-    async def _open(self) -> Path:
+    async def _open(self) -> Sockets:
         self._loop = asyncio.get_running_loop()
         catalog.search_in(self._paths)
         await asyncio.to_thread(catalog.load, self._settings.objects)
@@ -94,11 +98,11 @@ class Host(Actor):
             on_sleep=self._left,
             archiver=by_ray if _on_ray() else on_a_thread,
         )
-        path = await self._listen()
+        sockets = await self._listen()
         self._entitle()
         if _on_ray():
             self._task(self._show())
-        return path
+        return sockets
 
     async def _run(self, payload: bytes, more: More) -> bytes:
         del more  # nothing streams yet
@@ -129,6 +133,7 @@ class Host(Actor):
         self._residents.admit(given.noun)
         self._objects.add(given.noun)
         self._entitle()
+        _log.info("%s lives here now", given.noun)
 
     async def _wake(self, given: Errand) -> dict[str, Any]:
         """Run the timers of an object that are due; say when the next one is."""
@@ -191,7 +196,7 @@ class Host(Actor):
         while not self._closing and self._directory is line:
             await asyncio.sleep(RETRY_MAX_S)
             with contextlib.suppress(Exception):
-                directory = await asyncio.to_thread(actor, prefix(self._settings.data) + DIRECTORY)
+                directory = await asyncio.to_thread(actor, self._site.directory)
                 await directory.where.remote()
 
     async def _show(self) -> None:

@@ -34,6 +34,7 @@ class Settings:
     host_bytes: int | None = None  # of memory, before a turn has run away; None: by the machine
     objects: tuple[str, ...] = ()  # modules that declare durable objects
     ray: str | None = None  # an existing cluster's address or "auto"; None starts one here
+    cluster: str | None = None  # what several machines that serve together call themselves
 
     def hosts_max(self) -> int:
         """Return how many hosts there may be."""
@@ -92,6 +93,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "RAYDO_HOST_BYTES": ("host_bytes", _count),
     "RAYDO_OBJECTS": ("objects", _modules),
     "RAYDO_RAY": ("ray", str),
+    "RAYDO_CLUSTER": ("cluster", str),
 }
 
 

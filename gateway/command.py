@@ -51,6 +51,7 @@ def serve(
     idle_seconds: options.IdleSeconds = IDLE_S,
     objects: options.Objects = None,
     ray_address: options.RayAddress = None,
+    cluster: options.Cluster = None,
     domain: options.Domain = None,
     keys: options.Keys = False,
 ) -> None:
@@ -68,6 +69,7 @@ def serve(
         idle_s=idle_seconds,
         objects=tuple(name for given in objects or () for name in given.split(",")),
         ray=ray_address,
+        cluster=cluster,
     )
     run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain))
 

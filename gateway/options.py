@@ -72,6 +72,14 @@ RayAddress = Annotated[
         help="An existing Ray cluster, or `auto`; by default Ray is started here.",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_CLUSTER",
+        metavar="NAME",
+        help="What the machines that serve together on that Ray call themselves.",
+    ),
+]
 Domain = Annotated[
     str | None,
     typer.Option(

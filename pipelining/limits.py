@@ -168,7 +168,12 @@ SOCKET_PATH_BYTES_MAX: Final = 103  # what macOS takes; Linux takes 107
 PLACE_S_MAX: Final = 60.0  # from asking for a host to its socket; 20 at once start on two cores so
 JOIN_S_MAX: Final = 90.0  # how long a second process waits for the first one's Ray to be there
 JOIN_POLL_S: Final = 0.2  # how often it looks
-REACH_S_MAX: Final = 2.0  # to connect to Ray's port, before it counts as gone
+REACH_S_MAX: Final = 2.0  # to connect to Ray's port or a host's, before it counts as gone
+HELLO_S_MAX: Final = 5.0  # until a caller from another machine has shown its secret
+HELLO_BYTES_MAX: Final = 64  # which is 32 long
+NODE_RETRY_AFTER_S: Final = 5.0  # what callers of a machine that is down are told to wait
+SILENCE_S: Final = 5  # after which the other machine is asked whether it is there
+SILENCE_PROBES: Final = 3  # unanswered in a row, and it counts as gone
 START_ATTEMPTS_MAX: Final = (
     2  # Ray gives up after 30 s; on a busy machine the second one gets there
 )

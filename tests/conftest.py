@@ -178,7 +178,7 @@ async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
     from raydo.gateway.backend import Backend
 
     settings = Settings(data=tmp_path / "data")
-    backend = Backend(lambda: serve_runtime(settings, embedded=True), settings.data)
+    backend = Backend(lambda: serve_runtime(settings, embedded=True))
     await backend.open()
     yield backend
     await backend.close()

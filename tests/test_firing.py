@@ -532,9 +532,9 @@ def test_timers_cost_a_new_tenant_and_its_events_no_transaction(
 ) -> None:
     acme = live(Analytics)
     acme.call("track", "A", userId="u1")
-    assert written == {"commits": 1, "records": 1}  # its tables, and its event with the timers
+    assert written == {"commits": 0, "records": 1}  # its event with the timers
     acme.call("track", "A", userId="u2")
-    assert written == {"commits": 1, "records": 2}
+    assert written == {"commits": 0, "records": 2}
     acme.crash()
     acme.activation.open()
     assert roll_ups(acme) == [NOW_MS + 3 * HOUR_MS, NOW_MS + HOUR_MS]

@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from raydo.actors.lake import Lake
-from raydo.actors.query_limits import QUERY_HISTORY_S_MAX
 from raydo.pipelining.errors import InvalidArgument, QueryError
-from raydo.pipelining.limits import QUERY_S_MAX
+from raydo.pipelining.limits import QUERY_HISTORY_S_MAX, QUERY_S_MAX
 
 _EVENTS: Final = re.compile(r"\bevents\b", re.IGNORECASE)
 _AS_OF: Final = (

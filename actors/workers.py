@@ -15,15 +15,15 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from raydo.actors.query_limits import (
+from raydo.actors.question import Question
+from raydo.actors.worker import Ended, Worker
+from raydo.pipelining.errors import Overloaded, Unavailable
+from raydo.pipelining.limits import (
     QUERY_ANSWERS_MAX,
     QUERY_WAIT_S_MAX,
     QUERY_WAITING_MAX,
     QUERY_WORKERS,
 )
-from raydo.actors.question import Question
-from raydo.actors.worker import Ended, Worker
-from raydo.pipelining.errors import Overloaded, Unavailable
 
 _RETRY_AFTER_S: Final = 1.0
 _COUNTED: Final = ("asked", "cancelled", "ended", "refused", "started")

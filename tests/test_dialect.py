@@ -12,8 +12,6 @@ from support.statements import SAME
 
 from raydo.pipelining.errors import QueryError, QueryForbidden
 
-pytestmark = pytest.mark.unwired
-
 ODD = [
     Event(
         500,

@@ -19,8 +19,6 @@ from raydo.actors.question import Question
 from raydo.actors.workers import Workers
 from raydo.pipelining.errors import Overloaded, QueryError, QueryLimit, Unavailable
 
-pytestmark = pytest.mark.unwired
-
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
 # The engine of the archive hears of an interrupt only between pieces of work; here there are none.
 DEAF = (

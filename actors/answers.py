@@ -230,7 +230,7 @@ def _recent(connection: sqlite3.Connection, question: Question, stop: Stop) -> d
     """Let SQLite answer."""
     stop.attach(connection.interrupt)
     try:
-        reply = reader.read(connection, question.sql, question.params, limit=question.limit)
+        return reader.read(connection, question.sql, question.params, limit=question.limit)
     except RaydoError:
         if stop.requested:
             raise stop.error() from None
@@ -239,7 +239,6 @@ def _recent(connection: sqlite3.Connection, question: Question, stop: Stop) -> d
         raise out_of_memory(QUERY_SQLITE_BYTES) from None
     finally:
         stop.detach()
-    return {**reply, "layers": [reply["layer"]]}
 
 
 def _probe(connection: sqlite3.Connection, question: Question) -> Probe | None:

@@ -12,6 +12,8 @@ from support.statements import SAME
 
 from raydo.pipelining.errors import QueryError, QueryForbidden
 
+pytestmark = pytest.mark.slow
+
 ODD = [
     Event(
         500,

@@ -11,22 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydo.actors import firing
 from raydo.actors.archiver import Job
+from raydo.actors.asks import Asking, asked, texts
 from raydo.actors.failure import full
-from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.lake_runs import PLANNED, Committed
 from raydo.actors.life import Life
 from raydo.actors.state import Mark, State, TurnFull
 from raydo.actors.storage import DATABASE_FILE
 from raydo.pipelining.errors import (
+    ActivationBroken,
     ArchiveMismatch,
     CallerError,
+    RaydoError,
     StorageFull,
 )
-from raydo.pipelining.evaluate import evaluate
+from raydo.pipelining.evaluate import evaluate, finish
 from raydo.pipelining.frame import (
     APPLIED,
     Answer,
@@ -38,9 +40,11 @@ from raydo.pipelining.frame import (
     encode_answers,
     pack_error,
 )
+from raydo.pipelining.unfinished import Unfinished, is_unfinished
 
 if TYPE_CHECKING:
     from raydo.actors.idrun import Merge
+    from raydo.actors.lake import Lake
 
 
 class Activation(Life):
@@ -53,17 +57,28 @@ class Activation(Life):
             InvalidArgument, TooLarge: it is no envelope.
             ActivationBroken, StorageFull: throw this activation away; nothing may be known of it.
         """
-        return encode_answers(self.run(decode_envelope(envelope)))
+        entries = decode_envelope(envelope)
+        self._wake()
+        with self._breaking():
+            answers = self._turn(entries)
+            return encode_answers(self._finished_here(answer) for answer in answers)
 
-    def run(self, entries: Sequence[Entry]) -> list[Answer]:
+    def run(self, entries: Sequence[Entry]) -> list[Answer | Asking]:
         """Apply the entries of one turn; what they changed is on disk when this returns.
+
+        An answer that needs questions answered first is the caller's to finish.
 
         Raises:
             ActivationBroken, StorageFull: throw this activation away; nothing may be known of it.
         """
         self._wake()
         with self._breaking():
-            return self._turn(entries)
+            return self._asking(self._turn(entries))
+
+    @property
+    def displaced(self) -> Lake | None:
+        """The archive, when the folder was copied here and it still points to where it was."""
+        return None if self._lake.displaced_from() is None else self._lake
 
     @property
     def next_due_ms(self) -> int | None:
@@ -130,8 +145,7 @@ class Activation(Life):
         run = state.runs.unfinished()
         if run is None or run.state != PLANNED:
             return None
-        lake = Lake(self._folder, namespace_of(self.noun))
-        return Job(lake, self._folder / DATABASE_FILE, run, state.runs.settled)
+        return Job(self._lake, self._folder / DATABASE_FILE, run, state.runs.settled)
 
     def settle_archive(self, committed: Committed | None) -> bool:
         """Note that a run is in the archive, and let some of its rows go; tell whether all went.
@@ -205,6 +219,44 @@ class Activation(Life):
         reply = self._reply(state, entry.program)
         self._sessions.applied(entry, reply, effects=state.mark() != before)
         return Answer(APPLIED, reply)
+
+    def _asking(self, answers: list[Answer]) -> list[Answer | Asking]:
+        """Find the answers that wait for questions, which see all that was acknowledged by now."""
+        waiting = {
+            at: Unfinished.decode(answer.payload)
+            for at, answer in enumerate(answers)
+            if isinstance(answer.payload, bytes) and is_unfinished(answer.payload)
+        }
+        if not waiting:
+            return [*answers]
+        state = self._present()
+        try:
+            state.show(texts(waiting.values()))
+        except StorageFull:
+            return [self._finished_here(answer) for answer in answers]
+        self._drained(state)
+        found: list[Answer | Asking] = [*answers]
+        for at, unfinished in waiting.items():
+            found[at] = Asking(unfinished, state.asks.questions(unfinished, self._lake))
+        return found
+
+    def _finished_here(self, answer: Answer) -> Answer:
+        """Answer what was postponed in the turn after all."""
+        if not (isinstance(answer.payload, bytes) and is_unfinished(answer.payload)):
+            return answer
+        state = self._present()
+        unfinished = Unfinished.decode(answer.payload)
+        found: list[Any] = []
+        for ask in asked(unfinished):
+            try:
+                found.append(state.call(partial(state.asks.here, ask)))
+            except RaydoError as error:
+                if isinstance(error, ActivationBroken):
+                    raise
+                found.append(error)
+        state.transaction.end_read()
+        self._drained(state)
+        return Answer(APPLIED, finish(unfinished, found))
 
     def _reply(self, state: State, program: bytes) -> bytes:
         try:

@@ -196,14 +196,21 @@ class Analytics(DurableObject):
         last = None if to is None else parse_date(to)
         return self.rollups.days(days, tz or self.zone, last, self.now_ms)
 
-    @call
-    def query(self, sql: str, params: Any = None, limit: int | None = None) -> dict[str, Any]:
-        """Run one SELECT over the tenant's events and views; it sees all that was acknowledged.
+    @call(aside=True)
+    def query(
+        self, sql: str, params: Any = None, limit: int | None = None, as_of: Any = None
+    ) -> dict[str, Any]:
+        """Run one SELECT over all of the tenant's events, archived or not, and its other tables.
+
+        It sees all that was acknowledged; with `as_of`, what was at that moment. `layers` in the
+        reply says what was read, and `snapshot_id` which state of the archive.
 
         Raises:
             QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
+            InvalidArgument: parameters, limit or `as_of` cannot be read.
         """
-        return self.select(sql, params, limit)
+        reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
+        return reply
 
     @call
     def settings(self) -> dict[str, str]:

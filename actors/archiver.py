@@ -7,16 +7,14 @@ the run says which rows it takes.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from raydo.actors.clock import SystemClock
 from raydo.actors.lake_runs import PLANNED, Committed, Run
-from raydo.actors.place import machine, pinned
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raydo.actors.lake import Lake
 
 
@@ -27,10 +25,6 @@ class Job(NamedTuple):
     database: Path
     run: Run
     settled_run: int  # the last run of which nothing is left in the database
-
-
-Archiver = Callable[[Job], Awaitable[Committed]]
-"""Do a job somewhere else, and return what the archive has of it."""
 
 
 def run_job(job: Job) -> Committed:
@@ -53,23 +47,12 @@ def run_job(job: Job) -> Committed:
     return archive(job.lake, job.run, TenantRows(job.database))
 
 
-async def on_a_thread(job: Job) -> Committed:
-    """Be the `Archiver` of a process without Ray."""
-    return await asyncio.to_thread(run_job, job)
-
-
-async def by_ray(job: Job) -> Committed:
-    """Be the `Archiver` of a host: a Ray task, in a process of its own.
+def move(lake: Lake) -> None:
+    """Let the archive of a folder that was copied be where the folder is; blocks.
 
     Raises:
-        RaydoError: as `run_job`.
+        DataUnreadable, FileNotFoundError: its files are not all in the folder.
     """
-    import ray
-    from ray.exceptions import RayTaskError
+    from raydo.actors.lake_relocation import relocate
 
-    task = ray.remote(num_cpus=0, max_retries=0, **pinned(machine()))(run_job)
-    try:
-        committed: Committed = await task.remote(job)
-    except RayTaskError as error:
-        raise error.cause from None
-    return committed
+    relocate(lake)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from raydo.actors.query_limits import (
+from raydo.pipelining.limits import (
     QUERY_GRACE_S,
     QUERY_MEMORY_BYTES,
     QUERY_NICENESS,

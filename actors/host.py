@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import catalog
 from raydo.actors.actor import Actor
-from raydo.actors.archiver import by_ray, on_a_thread
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
+from raydo.actors.elsewhere import by_ray, on_a_thread
 from raydo.actors.errand import Errand, errand, read_request, run_errand
 from raydo.actors.gauges import Gauges
 from raydo.actors.line import Line
@@ -96,7 +96,7 @@ class Host(Actor):
                 bytes_max=self._settings.host_bytes_max(),
             ),
             on_sleep=self._left,
-            archiver=by_ray if _on_ray() else on_a_thread,
+            elsewhere=by_ray if _on_ray() else on_a_thread,
         )
         sockets = await self._listen()
         self._entitle()

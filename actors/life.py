@@ -21,9 +21,11 @@ from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.due import read_due, write_due
 from raydo.actors.event import fresh_ids
 from raydo.actors.failure import failure
+from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.migrations import migrate
 from raydo.actors.object import DurableObject
 from raydo.actors.sessions import Sessions
+from raydo.actors.settings import Settings
 from raydo.actors.state import State
 from raydo.actors.storage import Storage
 from raydo.pipelining.errors import ActivationBroken, ObjectFailed, RaydoError
@@ -51,11 +53,14 @@ class Life:
         disk: Disk | None = None,
         host: bool = False,
         processes: Processes | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.noun = noun
         self.broken = False
         self._cls = cls
         self._folder = tenant.folder(data, noun)
+        self._settings = settings or Settings()
+        self._lake = Lake(self._folder, namespace_of(noun), self._settings.lake)
         self._clock = clock
         self._random = random
         self._new_id = fresh_ids(random)

@@ -136,12 +136,28 @@ class DurableObject(Remote, register=False):
     def select(self, sql: str, params: object = None, limit: int | None = None) -> dict[str, Any]:
         """Run a SELECT that somebody else wrote: it can only read, and only so much.
 
-        Returns `{"columns", "rows", "layer", "truncated", "elapsed_ms"}`.
+        Returns `{"columns", "rows", "layer", "layers", "truncated", "elapsed_ms"}`. It reads SQLite
+        alone; see `ask`.
 
         Raises:
             QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
         """
-        return self._state.query(sql, params, limit)
+        return self._state.asks.select(sql, params, limit)
+
+    def ask(
+        self, sql: str, params: object = None, limit: int | None = None, as_of: object = None
+    ) -> Any:
+        """Run such a SELECT over everything, the archive too; *return* this from a `@call`.
+
+        What takes more than milliseconds is answered beside the turns, by another process, and goes
+        straight to the caller: the object itself never sees it. Declare the call with `aside=True`.
+        `as_of` is a moment (ISO 8601 with an offset, or milliseconds), or `{"snapshot_id": …}`.
+
+        Raises:
+            QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
+            InvalidArgument: parameters, limit or `as_of` cannot be read.
+        """
+        return self._state.asks.ask(sql, params, limit, as_of)
 
     def _register(self, schedule: Schedule, handler: Callable[..., Any]) -> None:
         self._state.alarms.register(self, self.zone, schedule, handler)

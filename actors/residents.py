@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from raydo.actors import tenant
 from raydo.actors.activation import Activation
-from raydo.actors.archiver import Archiver, on_a_thread
 from raydo.actors.disk import OsDisk
+from raydo.actors.elsewhere import Elsewhere, on_a_thread
+from raydo.actors.inquiries import Inquiries
 from raydo.actors.resident import Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.turns import Turns
@@ -39,6 +40,8 @@ from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
     EVICT_ABOVE,
     EVICTED_SHARE,
+    QUERY_WORKERS,
+    QUERY_WORKERS_HOST,
     QUEUE_BYTES_MAX,
     QUEUE_ENVELOPES_MAX,
     RELIEF_S,
@@ -73,7 +76,7 @@ class Residents:
         host: bool = False,
         watchdog: Watchdog | None = None,
         on_sleep: Callable[[Noun, int | None], None] | None = None,
-        archiver: Archiver = on_a_thread,
+        elsewhere: Elsewhere = on_a_thread,
         memory: Callable[[], int] = resident_bytes,
     ) -> None:
         self.envelopes = 0
@@ -86,13 +89,15 @@ class Residents:
         self._watchdog.start()
         self._on_sleep = on_sleep
         self._disk = OsDisk()
-        settings = settings or Settings()
+        self._settings = settings = settings or Settings()
         self._idle_s = settings.idle_s
         self._memory = memory
         self._bytes_max = int(settings.host_bytes_max() * EVICT_ABOVE)
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
-        self._turns = Turns(clock, archiver, self._make_room)
+        workers = QUERY_WORKERS_HOST if host else QUERY_WORKERS
+        self._inquiries = Inquiries(data, elsewhere, workers=workers, network=bool(settings.lake))
+        self._turns = Turns(clock, elsewhere, self._inquiries, self._make_room)
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -209,6 +214,7 @@ class Residents:
             self._sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._sweeper
+        await self._inquiries.close()
         await self._turns.finish(SHUTDOWN_S)
         idle = [resident for resident in self._residents.values() if not resident.busy]
         await asyncio.gather(*[self._turns.rest(resident, self._asleep) for resident in idle])
@@ -243,6 +249,7 @@ class Residents:
                     random=self._random,
                     disk=self._disk,
                     host=self._host,
+                    settings=self._settings,
                 )
 
             resident = Resident(noun, make, self._watchdog)

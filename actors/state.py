@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from raydo.actors import reader, schema
+from raydo.actors import schema
 from raydo.actors.alarms import Alarms
+from raydo.actors.asks import Asks
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
@@ -30,7 +31,7 @@ from raydo.actors.zone import zone as checked_zone
 from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from raydo.actors.event import NewId
     from raydo.actors.rollups import Rollups
@@ -75,6 +76,7 @@ class State:
         self.alarms = Alarms(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
+        self.asks = Asks(self)
         self.has_run = self.runs.unfinished() is not None  # or perhaps so: a call may have raised
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin
@@ -206,21 +208,18 @@ class State:
                 self.database.take_back()
             self._inserted = min(self._inserted, self._call.events)
 
-    def query(self, sql: str, params: object = None, limit: int | None = None) -> dict[str, Any]:
-        """Run a SELECT from outside; it sees all that was acknowledged, and its own turn.
+    def show(self, statements: Iterable[str]) -> None:
+        """Let the database's file have all that was acknowledged, for readers of it.
 
         Raises:
-            QueryError, QueryForbidden, QueryLimit: see `reader`.
+            StorageFull: there is no room now; nothing is lost.
         """
-        path = self.database.path
-        if path is not None and self.pipeline.mark() == 0 and not self.database.in_transaction:
-            with suppress(StorageFull):  # what no transaction may keep is read inside one
-                self._unbroken_drain(sql)
-                return reader.query(path, self.calendar, sql, params, limit=limit)
-        # What this turn wrote is on no other connection yet.
-        self.before_statement(sql)
-        with self.database.lent() as connection:
-            return reader.read(connection, sql, params, limit=limit)
+        with self._unbroken():
+            self.transaction.begin()
+            if any(sql in self._rollup_reads for sql in statements):
+                self._materialise()
+            self.transaction.end_read(strict=True)
+        self.drained()
 
     # The zone
 
@@ -249,15 +248,6 @@ class State:
     def _materialise(self) -> None:
         if self.transaction.rollups.materialise(self.zone):
             self.transaction.touch()
-
-    def _unbroken_drain(self, sql: str) -> None:
-        """Let the database's file have all that was acknowledged, before this turn."""
-        with self._unbroken():
-            self.transaction.begin()
-            if sql in self._rollup_reads:
-                self._materialise()
-            self.transaction.end_read(strict=True)
-        self.drained()
 
     def _undo(self, mark: Mark) -> None:
         with self._unbroken():

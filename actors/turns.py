@@ -2,7 +2,8 @@
 
 All of it runs on a pool of threads, beside what is done for other objects. This shell decides only
 the order: whoever waits gets a turn, then timers that are due, then what raydo itself has to do.
-An archive run goes on beside the turns, elsewhere; only its ends are chores.
+An archive run goes on beside the turns, elsewhere; only its ends are chores. So does a query that
+takes long: its turn is over, and its caller alone waits.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raydo.actors.activation import Activation
-from raydo.actors.resident import Chore, Resident
-from raydo.pipelining.errors import RaydoError
+from raydo.actors.archiver import run_job
+from raydo.actors.resident import Answers, Chore, Resident
+from raydo.pipelining.errors import ConnectionLost, RaydoError
 from raydo.pipelining.limits import (
     ARCHIVE_RETRY_S,
     ARCHIVES_MAX,
@@ -27,9 +29,10 @@ from raydo.pipelining.limits import (
 )
 
 if TYPE_CHECKING:
-    from raydo.actors.archiver import Archiver
     from raydo.actors.clock import Clock
+    from raydo.actors.elsewhere import Elsewhere
     from raydo.actors.idrun import Merge
+    from raydo.actors.inquiries import Inquiries
     from raydo.actors.lake_runs import Committed
     from raydo.pipelining.noun import Noun
 
@@ -41,10 +44,17 @@ T = TypeVar("T")
 class Turns:
     """Work for residents; `on_end` is told whenever one has nothing to do any more."""
 
-    def __init__(self, clock: Clock, archiver: Archiver, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        elsewhere: Elsewhere,
+        inquiries: Inquiries,
+        on_end: Callable[[], None],
+    ) -> None:
         self.count = 0
         self._clock = clock
-        self._archiver = archiver
+        self._elsewhere = elsewhere
+        self._inquiries = inquiries
         self._on_end = on_end
         self._archives = asyncio.Semaphore(ARCHIVES_MAX)
         self._pool = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="turn")
@@ -123,7 +133,27 @@ class Turns:
         outcomes = await self._on_a_thread(resident.turn, batch)
         self.count += 1
         for each, outcome in zip(batch, outcomes, strict=True):
-            _tell(each.answer, outcome)
+            if isinstance(outcome, list):
+                self._inquire(resident, outcome, each.answer)
+            else:
+                _tell(each.answer, outcome)
+
+    def _inquire(self, resident: Resident, answers: Answers, waits: asyncio.Future[bytes]) -> None:
+        """Answer what the turn has asked, beside the next turns."""
+        resident.asking += 1  # so it stays awake
+        task = self._background(self._answered(resident, answers, waits))
+        waits.add_done_callback(lambda _: task.cancel() if waits.cancelled() else None)
+
+    async def _answered(
+        self, resident: Resident, answers: Answers, waits: asyncio.Future[bytes]
+    ) -> None:
+        try:
+            _tell(waits, await self._inquiries.answer(answers))
+        except asyncio.CancelledError:
+            _tell(waits, ConnectionLost("This host is closing."))
+            raise
+        finally:
+            resident.asking -= 1
 
     def _is_due(self, resident: Resident) -> bool:
         due_ms = resident.due_ms
@@ -151,7 +181,7 @@ class Turns:
         try:
             async with self._archives:
                 job = await self._chore(resident, Activation.archive_job)
-                committed = None if job is None else await self._archiver(job)
+                committed = None if job is None else await self._elsewhere(run_job, job)
                 while not await self._chore(resident, partial(_settle, committed)):
                     continue
         except RaydoError as error:
@@ -165,11 +195,12 @@ class Turns:
         self.serve(resident)
         return await answer
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let something go on beside the turns, until this closes."""
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+        return task
 
     def _set_alarm(self, resident: Resident) -> None:
         """Look again when the next timer is due, or sooner: the clock may be set meanwhile."""

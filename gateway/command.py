@@ -110,12 +110,14 @@ def query(
     url: Url = None,
     data: Data = None,
     limit: Limit = None,
+    as_of: options.AsOf = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """Ask one tenant's data by SQL.
 
-    Tables: events, raw_events, hourly_events, daily_metrics.
+    Tables: events (all of them, archived or not), raw_events (those not archived), hourly_events,
+    daily_metrics.
     """
     from raydo.gateway import printing
     from raydo.gateway.asking import ask
@@ -123,7 +125,7 @@ def query(
 
     if json and csv:
         raise InvalidArgument("Give --json or --csv, not both.")
-    reply = asyncio.run(ask(target(url, data), tenant, sql, limit))
+    reply = asyncio.run(ask(target(url, data), tenant, sql, limit, as_of))
     show = printing.show_json if json else printing.show_csv if csv else printing.show_table
     show(reply)
 

@@ -120,6 +120,14 @@ Tenant = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Rows at most.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="MOMENT",
+        help="As it was then: ISO 8601 with an offset, or milliseconds since 1970.",
+    ),
+]
 Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; quote it.")]
 
 # Of an archive run

@@ -217,7 +217,12 @@ class Batch:
         compiled = compile_queue(self._queue, self._refuse, alone=self._sender.idle)
         if compiled.program:
             self._sender.add(
-                Frame(compiled.program, partial(self._settle, compiled), compiled.wanted)
+                Frame(
+                    compiled.program,
+                    partial(self._settle, compiled),
+                    compiled.wanted,
+                    aside=compiled.aside,
+                )
             )
         if compiled.waits_for is not None:
             self._resume_after(compiled.waits_for)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raydo.pipelining.evaluate import step_into
 from raydo.pipelining.promise import (
     GetPromise,
     LazyCall,
@@ -17,6 +16,7 @@ from raydo.pipelining.promise import (
     ThenPromise,
     reach,
 )
+from raydo.pipelining.reach import step_into
 from raydo.pipelining.state import Pending, Settled
 
 Path = Sequence[Promise[Any]]

@@ -42,8 +42,16 @@ TAKEN_NAMES: Final = frozenset({"map", "then"})  # a promise's own two methods
 class Method(Generic[P, R]):
     """One declared method: its name, its kind, its other names, its function."""
 
-    def __init__(self, func: Callable[..., R], kind: Kind, js: str | None, alias: tuple[str, ...]):
+    def __init__(
+        self,
+        func: Callable[..., R],
+        kind: Kind,
+        js: str | None,
+        alias: tuple[str, ...],
+        aside: bool = False,
+    ) -> None:
         self.func = func
+        self.aside = aside  # whether it travels alone, since its answer may take long
         self.kind = kind
         self.js = js
         self.alias = alias
@@ -117,18 +125,22 @@ def _check_function(func: Callable[..., Any]) -> None:
 
 
 def _declare(
-    func: Callable[..., Any] | None, kind: Kind, js: str | None, alias: tuple[str, ...]
+    func: Callable[..., Any] | None,
+    kind: Kind,
+    js: str | None,
+    alias: tuple[str, ...],
+    aside: bool = False,
 ) -> Any:
     if func is None:
-        return lambda func: Method(func, kind, js, alias)
-    return Method(func, kind, js, alias)
+        return lambda func: Method(func, kind, js, alias, aside)
+    return Method(func, kind, js, alias, aside)
 
 
 @overload
 def call(func: Callable[Concatenate[Any, P], R], /) -> Method[P, R]: ...
 @overload
 def call(
-    *, js: str | None = None, alias: tuple[str, ...] = ()
+    *, js: str | None = None, alias: tuple[str, ...] = (), aside: bool = False
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Method[P, R]]: ...
 def call(
     func: Callable[..., Any] | None = None,
@@ -136,9 +148,13 @@ def call(
     *,
     js: str | None = None,
     alias: tuple[str, ...] = (),
+    aside: bool = False,
 ) -> Any:
-    """Declare a method that callers may await: `@call`, or `@call(js="getDAU", alias=(…))`."""
-    return _declare(func, "call", js, alias)
+    """Declare a method that callers may await: `@call`, or `@call(js="getDAU", alias=(…))`.
+
+    One whose answers may take long is `aside`: its calls travel alone, and nothing waits for them.
+    """
+    return _declare(func, "call", js, alias, aside)
 
 
 @overload

@@ -180,6 +180,7 @@ class AnalyticsModel:
             "columns": [{"name": name, "type": ANYTHING} for name in columns],
             "rows": [dict(zip(columns, row, strict=True)) for row in rows],
             "layer": ANYTHING,
+            "layers": ANYTHING,
             "truncated": False,
             "elapsed_ms": ANYTHING,
         }

@@ -45,6 +45,8 @@ from raydo.pipelining.unfinished import Unfinished, is_unfinished
 if TYPE_CHECKING:
     from raydo.actors.idrun import Merge
     from raydo.actors.lake import Lake
+    from raydo.actors.outgoing import Letter
+    from raydo.pipelining.noun import Noun
 
 
 class Activation(Life):
@@ -103,6 +105,20 @@ class Activation(Life):
             with self._breaking(but=StorageFull):
                 self._tell_due(state)
         return self.next_due_ms
+
+    @property
+    def letters_due(self) -> bool:
+        """Whether there are letters on disk that nobody has taken."""
+        return self._state is not None and self._born and self._state.outgoing.ready
+
+    def letters(self) -> list[Letter]:
+        """Take them, to be sent."""
+        return [] if self._state is None else self._state.outgoing.take()
+
+    def arrived(self, noun: Noun, n: int) -> None:
+        """Note that an object has all letters up to `n`; the disk is told with the next turn."""
+        if self._state is not None:
+            self._state.outgoing.arrived(noun, n)
 
     @property
     def drain_due(self) -> bool:

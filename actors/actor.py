@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydo.actors.listener import Listener
 from raydo.actors.place import address_here, socket_folder
+from raydo.pipelining.errors import ObjectFailed, RaydoError
 
 if TYPE_CHECKING:
     from raydo.actors.address import Sockets
@@ -70,3 +71,12 @@ class Actor:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def cause_of(error: Exception) -> RaydoError:
+    """Return what an actor's method raised."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, RaydoError):
+        return cause
+    kind = type(cause).__name__
+    return ObjectFailed(f"A host cannot open: {kind}: {cause}", detail={"type": kind})

@@ -39,7 +39,7 @@ _FORKED: Final = (
     "This process was forked after Ray had started in its parent, and Ray cannot be shared with a "
     "child. Connect in the children only, or start them by multiprocessing's 'spawn'."
 )
-_FOR_THE_FILE: Final = "INFO raydo:"  # what a host notes of each object that comes
+_FOR_THE_FILE: Final = "INFO raydo:"  # what a host notes of the object that it is for
 _SECRETS: Final = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raydo.actors import catalog
+from raydo.actors.actor import cause_of
 from raydo.actors.address import Sockets
 from raydo.actors.directory import Directory
 from raydo.actors.errand import errand
 from raydo.actors.line import Line
 from raydo.actors.place import NAMESPACE, pinned
-from raydo.actors.pool import cause_of
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import ConnectionLost, NotConnected, RaydoError, Starting
 from raydo.pipelining.limits import PLACE_S_MAX, RETRY_FIRST_S, RETRY_MAX_S

@@ -20,11 +20,14 @@ from raydo.actors import catalog
 from raydo.actors.actor import Actor
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
+from raydo.actors.cluster_finder import ClusterFinder
+from raydo.actors.courier import Courier
 from raydo.actors.elsewhere import by_ray, on_a_thread
 from raydo.actors.errand import Errand, errand, read_request, run_errand
+from raydo.actors.finder import RayFinder
 from raydo.actors.gauges import Gauges
 from raydo.actors.line import Line
-from raydo.actors.place import HOST, actor
+from raydo.actors.place import HOST, actor, machine
 from raydo.actors.residents import Residents
 from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import ConnectionLost, Moved
@@ -54,6 +57,8 @@ class Host(Actor):
         self._claim: Claim | None = None
         self._residents: Residents | None = None
         self._directory: Line | None = None
+        self._finder: RayFinder | ClusterFinder | None = None
+        self._others: Courier | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._verbs = {
             "hello": self._hello,
@@ -73,6 +78,9 @@ class Host(Actor):
             await self._listener.close()
         if self._residents is not None:
             await self._residents.close()
+        if self._others is not None and self._finder is not None:
+            await self._others.close()
+            await self._finder.close()
         if self._directory is not None:
             await self._directory.close()
         if self._claim is not None:
@@ -97,12 +105,27 @@ class Host(Actor):
             ),
             on_sleep=self._left,
             elsewhere=by_ray if _on_ray() else on_a_thread,
+            transport=self._courier(),
         )
         sockets = await self._listen()
         self._entitle()
         if _on_ray():
             self._task(self._show())
         return sockets
+
+    def _courier(self) -> Courier | None:
+        """Make what carries casts to objects that live in other processes."""
+        if not _on_ray():
+            return None
+        if self._settings.cluster is None:
+            self._finder = RayFinder(self._settings, self._here)
+        else:
+            self._finder = ClusterFinder(self._settings, self._here, machine())
+        self._others = Courier(self._finder)
+        return self._others
+
+    async def _here(self) -> Site:
+        return self._site
 
     async def _run(self, payload: bytes, more: More) -> bytes:
         del more  # nothing streams yet
@@ -131,9 +154,10 @@ class Host(Actor):
         if (parcel := given.arguments["parcel"]) is not None:
             await asyncio.to_thread(lambda: catalog.unpack(catalog.unwrap(parcel)))
         self._residents.admit(given.noun)
+        if not self._objects:  # with many at once the roster tells who is where
+            _log.info("%s lives here now", given.noun)
         self._objects.add(given.noun)
         self._entitle()
-        _log.info("%s lives here now", given.noun)
 
     async def _wake(self, given: Errand) -> dict[str, Any]:
         """Run the timers of an object that are due; say when the next one is."""

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from raydo.actors import tenant
 from raydo.actors.clock import Clock
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from raydo.actors.damage import Damage
     from raydo.actors.process import Processes
 
+AT_ONCE_MS: Final = 0
 _log = logging.getLogger("raydo")
 
 
@@ -104,6 +105,9 @@ class Life:
         state, self._state, self._object = self._state, None, None
         if state is not None:
             try:
+                if state.outgoing.unsaved:
+                    self._save(state)
+                self._tell_due(state, exactly=True)
                 state.storage.close()
             except (sqlite3.Error, OSError) as error:
                 raise failure(self.noun, error) from error
@@ -176,19 +180,29 @@ class Life:
         )
 
     def _save(self, state: State) -> None:
-        due_ms = state.alarms.next_due_ms
-        if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
-            self._tell_due(state)  # first, so that a crash in between can only wake it early
+        self._tell_due_earlier(state)
         state.storage.save(state.effects(self._sessions))
         state.settle()
         if self._born:
             self._tell_due(state)
         self._sessions.settle(drained=state.storage.drained)
 
-    def _tell_due(self, state: State) -> None:
-        """Say in the folder when the object must wake."""
-        due_ms = state.alarms.next_due_ms
-        if due_ms != self._due_ms:
+    def _tell_due(self, state: State, *, exactly: bool = False) -> None:
+        """Say in the folder when the object must wake: at once, if others wait for its letters.
+
+        Earlier than needed does no harm, and a file for each letter would be many.
+        """
+        due_ms = AT_ONCE_MS if state.outgoing.waiting else state.alarms.next_due_ms
+        if self._due_ms == AT_ONCE_MS and not exactly:
+            return
+        if self._born and due_ms != self._due_ms:
+            write_due(self._disk, self._folder, due_ms)
+            self._due_ms = due_ms
+
+    def _tell_due_earlier(self, state: State) -> None:
+        """Say so before it is on disk, so that a crash in between can only wake the object early."""
+        due_ms = AT_ONCE_MS if state.outgoing.mark() else state.alarms.next_due_ms
+        if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
             write_due(self._disk, self._folder, due_ms)
             self._due_ms = due_ms
 

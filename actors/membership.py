@@ -15,10 +15,10 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from raydo.actors import tenant
+from raydo.actors.actor import cause_of
 from raydo.actors.claim import FOLDER
 from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.place import NAMESPACE, actor, machine, pinned
-from raydo.actors.pool import cause_of
 from raydo.actors.registry import FILE, Registry
 from raydo.actors.site import Site
 from raydo.pipelining.errors import DataInUse, NodeDown

@@ -22,13 +22,14 @@ objects by importing their classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from raydo.actors.alarm_clock import AlarmClock
 from raydo.actors.counters import Counters
 from raydo.actors.schedule import Every, Schedule
 from raydo.pipelining.method import Exposed, call
-from raydo.pipelining.stub import Remote
+from raydo.pipelining.stub import Remote, Stub, is_registered, make_stub, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from raydo.actors.pipeline import Pipeline
     from raydo.actors.rollups import Rollups
     from raydo.actors.state import State
+
+
+T = TypeVar("T")
 
 
 class Loss(TypedDict):
@@ -103,6 +107,24 @@ class DurableObject(Remote, register=False):
     def alarms(self) -> AlarmClock:
         """Set timers that are due once: `self.alarms.set(timedelta(hours=1), self.remind)`."""
         return AlarmClock(self, self._state.alarms)
+
+    def stub(self, cls: type[T], tenant: str) -> Stub[T]:
+        """Name another object, to tell it something: `self.stub(Billing, "acme").charge(3)`.
+
+        Also written `self.Billing("acme")`. It has casts only, since a turn waits for nobody. They
+        belong to the call: on disk with it, sent after it, applied once, in order, however often
+        anything crashes, and taken back when the call raises.
+        """
+        stub: Stub[T] = make_stub(cls, tenant, self._state.outgoing)
+        return stub
+
+    if not TYPE_CHECKING:  # else a checker would let every misspelt attribute pass
+
+        def __getattr__(self, name: str) -> Any:
+            """Give `self.Billing("acme")` for any class of durable objects, by its name."""
+            if name[:1].isupper() and is_registered(name):
+                return partial(self.stub, registered(name))
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 
     @call
     def degraded(self) -> list[Loss]:

@@ -7,9 +7,10 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from raydo.actors.actor import cause_of
 from raydo.actors.host import Host
 from raydo.actors.place import NAMESPACE, actor, actors_named, pinned
-from raydo.pipelining.errors import ConnectionLost, ObjectFailed, RaydoError
+from raydo.pipelining.errors import ConnectionLost, RaydoError
 from raydo.pipelining.limits import PLACE_S_MAX, SHUTDOWN_S
 
 if TYPE_CHECKING:
@@ -117,15 +118,6 @@ def stop_hosts(site: Site) -> None:
             ray.wait(closing, num_returns=len(closing), timeout=SHUTDOWN_S)
         for handle in handles:
             _kill(handle)
-
-
-def cause_of(error: Exception) -> RaydoError:
-    """Return what an actor's method raised."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, RaydoError):
-        return cause
-    kind = type(cause).__name__
-    return ObjectFailed(f"A host cannot open: {kind}: {cause}", detail={"type": kind})
 
 
 def _kill(handle: Any) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from raydo.actors.activation import Activation
     from raydo.actors.idrun import Merge
+    from raydo.actors.post import Post
     from raydo.actors.watchdog import Watchdog
     from raydo.pipelining.noun import Noun
 
@@ -61,6 +62,8 @@ class Resident:
         self.failures = 0
         self.chores: deque[Chore] = deque()
         self.archiving = False
+        self.post: Post | None = None  # of the present activation
+        self.posted: Activation | None = None  # whose letters it carries
         self.asking = 0  # envelopes whose answers wait for questions
         self.asked: list[asyncio.Future[int | None]] = []  # who wants its timers looked at now
         self.alarm: asyncio.TimerHandle | None = None
@@ -142,7 +145,8 @@ class Resident:
     @property
     def may_rest(self) -> bool:
         """Whether nobody works for the object now."""
-        return not (self.busy or self.archiving or self.asking)
+        sending = self.post is not None and not self.post.idle
+        return not (self.busy or self.archiving or self.asking or sending)
 
     @property
     def archive_due(self) -> bool:

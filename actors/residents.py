@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from raydo.actors.clock import Clock
     from raydo.actors.object import DurableObject
     from raydo.pipelining.noun import Noun
+    from raydo.pipelining.transport import More, Transport
 
 FILES_PER_ACTIVATION: Final = 9  # SQLite's three, a query's three, the epoch, and two segments
 SWEEPS_PER_IDLE: Final = 4  # how often one looks for idle objects, in the time that makes one idle
@@ -77,6 +78,7 @@ class Residents:
         watchdog: Watchdog | None = None,
         on_sleep: Callable[[Noun, int | None], None] | None = None,
         elsewhere: Elsewhere = on_a_thread,
+        transport: Transport | None = None,
         memory: Callable[[], int] = resident_bytes,
     ) -> None:
         self.envelopes = 0
@@ -97,7 +99,7 @@ class Residents:
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
         workers = QUERY_WORKERS_HOST if host else QUERY_WORKERS
         self._inquiries = Inquiries(data, elsewhere, workers=workers, network=bool(settings.lake))
-        self._turns = Turns(clock, elsewhere, self._inquiries, self._make_room)
+        self._turns = Turns(clock, elsewhere, self._inquiries, self._make_room, transport or self)
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -126,6 +128,11 @@ class Residents:
         resident.add(Waiting(entries, len(envelope), answer))
         self._serve(resident)
         return await answer
+
+    async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
+        """See `Transport.send`: all objects may live here."""
+        del more  # nothing streams yet
+        return await self.deliver(noun, envelope)
 
     async def fire(self, noun: Noun) -> int | None:
         """Run the timers of an object that are due, and wake it for that; return the next due time.
@@ -200,6 +207,10 @@ class Residents:
             idle = [resident for resident in self._residents.values() if resident.may_rest]
             oldest = idle[: max(1, len(idle) // EVICTED_SHARE)] if idle else []
             await asyncio.gather(*[self._turns.rest(each, self._asleep) for each in oldest])
+
+    async def delivered(self) -> None:
+        """Return when nobody has told another object anything that has not arrived."""
+        await self._turns.delivered()
 
     async def drain(self) -> None:
         """Drain every object that is idle, now."""

@@ -14,13 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, lake_runs, migrations, rollups
+from raydo.actors import idset, lake_runs, migrations, outgoing, rollups
 from raydo.actors.database import Database
 from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -66,6 +66,7 @@ _TABLES: Final = (
         last_error TEXT
     ) WITHOUT ROWID""",
     migrations.TABLE,
+    outgoing.TABLE,
     *rollups.TABLES,
     *idset.TABLES,
     *lake_runs.TABLES,

@@ -25,6 +25,7 @@ from raydo.actors.effects import Effects
 from raydo.actors.failure import failure, is_full
 from raydo.actors.lake_runs import Run, Runs
 from raydo.actors.meta import Meta
+from raydo.actors.outgoing import Outgoing
 from raydo.actors.pipeline import Pipeline
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
@@ -52,6 +53,7 @@ class Mark(NamedTuple):
     ids: int
     facts: int
     timers: int
+    told: int
     writes: int
 
 
@@ -74,6 +76,7 @@ class State:
         self.counters.load(database.run("SELECT * FROM _raydo_counters"))
         self.pipeline = Pipeline(storage.transaction.ids, new_id)
         self.alarms = Alarms(database)
+        self.outgoing = Outgoing(database, self.meta, new_id)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
@@ -104,6 +107,7 @@ class State:
             self.transaction.ids.mark() - self._seen,
             self.meta.mark(),
             self.alarms.mark(),
+            self.outgoing.mark(),
             self.database.writes,
         )
 
@@ -143,6 +147,7 @@ class State:
             counters=self.counters.changes(),
             facts=self.meta.changes(),
             timers=self.alarms.changes(),
+            outgoing=self.outgoing.changes(),
             sessions=sessions.changed(),
             replies=sessions.replies(),
         )
@@ -150,7 +155,7 @@ class State:
     def settle(self) -> None:
         """Begin anew: what the turn changed is on disk."""
         self._inserted = 0
-        for part in (self.pipeline, self.counters, self.meta, self.alarms):
+        for part in (self.pipeline, self.counters, self.meta, self.alarms, self.outgoing):
             part.settle()
         self.drained()
 
@@ -261,6 +266,7 @@ class State:
         self.counters.rollback(mark.counters)
         self.transaction.ids.rollback(self._seen + mark.ids)
         self.alarms.rollback(mark.timers)
+        self.outgoing.rollback(mark.told)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()

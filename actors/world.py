@@ -87,8 +87,9 @@ class World:
         return later.wait(awaited, timeout_s=timeout_s)
 
     def flush(self) -> None:
-        """Return when all casts made so far are on disk."""
+        """Return when all casts made so far are on disk, and what they made objects tell others."""
         later.wait(self.connection.flush())
+        self._in_loop(self.residents.delivered())
 
     def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0

@@ -44,6 +44,9 @@ FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below S
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
 )
+LETTERS_MAX: Final = 10_000  # casts of one object to others that have not arrived
+LETTER_RETRY_FIRST_S: Final = 0.1  # before an object that did not answer is told again; doubles
+LETTER_RETRY_MAX_S: Final = 30.0  # which is how late it hears after a machine was away
 BATCHES_MAX: Final = 1_024  # objects whose sending state one connection keeps while idle
 CALL_TIMEOUT_S: Final = 30.0  # a pull without a timeout of its own
 RETRY_FIRST_S: Final = 0.05  # before a frame whose outcome is unknown goes out again; doubles

@@ -193,6 +193,11 @@ class Remote(metaclass=RemoteMeta, register=False):
         def __new__(cls, tenant: str) -> Stub[Self]: ...  # type: ignore[misc]
 
 
+def is_registered(name: str) -> bool:
+    """Tell whether a class of that name has been declared in this process."""
+    return name in _registry
+
+
 def registered(name: str) -> type:
     """Find a class by its name.
 

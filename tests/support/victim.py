@@ -22,7 +22,16 @@ from raydo.actors.disk import OsDisk
 from raydo.actors.due import read_due
 from raydo.actors.object import DurableObject
 from raydo.actors.tenant import folder
-from raydo.pipelining.frame import Call, Entry, Program, Reply, decode_answers, encode_envelope
+from raydo.pipelining.frame import (
+    APPLIED,
+    KNOWN,
+    Call,
+    Entry,
+    Program,
+    Reply,
+    decode_answers,
+    encode_envelope,
+)
 from raydo.pipelining.method import call, cast
 from raydo.pipelining.noun import Noun
 
@@ -38,6 +47,10 @@ class Victim(DurableObject):
     def note(self, number: int) -> None:
         self.pipeline.emit("event", "notes", {"event": "Note", "properties": {"number": number}})
         self.counters.incr("notes")
+
+    @cast
+    def tell(self, number: int) -> None:
+        self.stub(Victim, "other").note(number)
 
     @call
     def ring_at(self, at_ms: int) -> None:
@@ -79,32 +92,51 @@ class Life:
         self.clock = FakeClock(START_MS)
         self.n = 0
         self.session = os.urandom(16)
+        self.other = self._activation("other", OsDisk())
         self.wake()
 
     def wake(self) -> None:
-        noun = Noun("Victim", "acme")
-        self.activation = Activation(
-            noun, Victim, self.data, clock=self.clock, random=os.urandom, disk=self.disk
-        )
+        self.activation = self._activation("acme", self.disk)
 
     def call(self, name: str, *arguments: Any) -> Any:
+        value = self.ask(self.activation, name, *arguments)
+        self.promise(f"{name} {arguments[0] if arguments else ''}")
+        return value
+
+    def ask(self, activation: Activation, name: str, *arguments: Any) -> Any:
         self.n += 1
         program = Program((Call(-1, name, list(arguments), {}, False),), (0,)).encode()
         entry = Entry(self.session, self.n, self.n - 1, program)
-        [answer] = decode_answers(self.activation.apply(encode_envelope([entry])))
+        [answer] = decode_answers(activation.apply(encode_envelope([entry])))
         assert isinstance(answer.payload, bytes)
         [outcome] = Reply.decode(answer.payload).results
         assert not outcome.failed, outcome
-        self.promise(f"{name} {arguments[0] if arguments else ''}")
         return outcome.value
+
+    def post(self) -> None:
+        """Carry what the object has told the other one."""
+        for letter in self.activation.letters():
+            entry = Entry(letter.session, letter.n, letter.n - 1, letter.program)
+            [answer] = decode_answers(self.other.apply(encode_envelope([entry])))
+            assert answer.status in {APPLIED, KNOWN}, answer
+            self.activation.arrived(letter.to, letter.n)
+
+    def _activation(self, tenant: str, disk: OsDisk) -> Activation:
+        noun = Noun("Victim", tenant)
+        return Activation(noun, Victim, self.data, clock=self.clock, random=os.urandom, disk=disk)
 
     def live(self) -> None:
         """Begin, work, sleep, wake where perhaps another host is, ring, work, sleep."""
         for number in (1, 2):
             self.call("note", number)
         self.call("ring_at", RINGS_MS)
+        self.call("tell", 1)
+        self.post()
+        self.call("tell", 2)
         self.activation.close()
         self.wake()
+        self.activation.open()
+        self.post()
         self.call("note", 3)
         self.activation.drain()
         self.call("note", 4)
@@ -114,6 +146,8 @@ class Life:
         self.activation.close()
         self.wake()
         self.call("note", 5)
+        self.call("tell", 3)
+        self.post()
         self.activation.close()
 
 
@@ -144,20 +178,27 @@ def wrong(home: Path) -> str | None:
     """Let a successor look at what is left, and say what is not as it was promised."""
     promised = lines(home / "promises")
     path = folder(home / "data", Noun("Victim", "acme"))
-    told_ms = read_due(OsDisk(), path)
+    said_ms = read_due(OsDisk(), path)
     life = Life(home / "data", OsDisk(), promised.append)
     life.activation.open()
     due_ms = life.activation.next_due_ms
-    if due_ms is not None and (told_ms is None or told_ms > due_ms):
-        return f"it must wake at {due_ms}, and its folder says {told_ms}"
+    if life.activation.letters_due:
+        due_ms = 0
+    if due_ms is not None and (said_ms is None or said_ms > due_ms):
+        return f"it must wake at {due_ms}, and its folder says {said_ms}"
     life.clock.advance(minutes=5)
     life.activation.fire()
     seen = life.call("seen")
+    life.post()
+    told = life.ask(life.other, "seen")["numbers"]
     life.activation.close()
     sent = [int(line.split()[1]) for line in promised if line.startswith("note")]
     on_the_way = range(1, len(sent) + 2)
     if seen["numbers"] not in (sent, [*on_the_way]) or seen["notes"] != len(seen["numbers"]):
         return f"notes {sent} were acknowledged, {seen} are there"
+    wanted = [int(line.split()[1]) for line in promised if line.startswith("tell")]
+    if told not in (wanted, [*range(1, len(wanted) + 2)]):
+        return f"it told the other {wanted}, who heard {told}"
     rings = (1,) if any(line.startswith("ring_at") for line in promised) else (0, 1)
     return None if seen["rung"] in rings else f"it rang {seen['rung']} times"
 

@@ -22,7 +22,7 @@ objects by importing their classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from raydo.actors.alarm_clock import AlarmClock
 from raydo.actors.counters import Counters
@@ -53,6 +53,7 @@ class Loss(TypedDict):
 class DurableObject(Remote, register=False):
     """Be one tenant's live object."""
 
+    archived_above: ClassVar[int | None] = None  # events in SQLite, before older ones are archived
     counters = Exposed(Counters)  # in memory, exact after a restart; callers may read them
     _state: State
 

@@ -141,6 +141,11 @@ class Activation(Life):
         """Whether there may be an archive run to be done or finished."""
         return self._state is not None and self._born and self._state.upkeep.due
 
+    def wants_archive(self) -> bool:
+        """Tell the same after a crash, too: wake and look."""
+        self._wake()
+        return self.archive_due
+
     def archive_job(self) -> Job | None:
         """Return the planned run, for an `Archiver`; None when there is nothing for one to do."""
         state = self._wake()

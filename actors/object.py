@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from raydo.actors.alarm_clock import AlarmClock
 from raydo.actors.counters import Counters
+from raydo.actors.iceberg import Iceberg
 from raydo.actors.schedule import Every, Schedule
 from raydo.pipelining.method import Exposed, call
 from raydo.pipelining.stub import Remote
@@ -88,6 +89,11 @@ class DurableObject(Remote, register=False):
     def pipeline(self) -> Pipeline:
         """The way in for events."""
         return self._state.pipeline
+
+    @property
+    def iceberg(self) -> Iceberg:
+        """The object's own Iceberg table: rows to write there, and questions."""
+        return Iceberg(self._state)
 
     @property
     def every(self) -> Every:

@@ -19,6 +19,7 @@ from conftest import Live, program
 from raydo.actors import asks, question
 from raydo.actors.analytics import Analytics
 from raydo.actors.asks import Asking, Asks
+from raydo.actors.settings import Settings
 from raydo.actors.world import World
 from raydo.gateway.command import main
 from raydo.pipelining.errors import (
@@ -360,6 +361,7 @@ def test_the_archives_libraries_stay_out_of_the_process_that_has_the_tenant(tmp_
 import sys
 from pathlib import Path
 from raydo.actors.analytics import Analytics
+from raydo.actors.settings import Settings
 from raydo.actors.world import World
 
 with World(Path({str(tmp_path)!r}), now_ms={now_ms}) as world:
@@ -374,3 +376,21 @@ with World(Path({str(tmp_path)!r}), now_ms={now_ms}) as world:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "[{'n': 21, 'seqs': 21}] []\n", done.stderr
+
+
+def test_a_catalog_that_tenants_share_and_a_warehouse_are_a_matter_of_settings(
+    tmp_path: Path,
+) -> None:
+    lake = {
+        "type": "sql",
+        "uri": f"sqlite:///{tmp_path}/catalog.db",
+        "warehouse": f"file://{tmp_path}/warehouse",
+    }
+    settings = Settings(data=tmp_path / "data", lake=lake)
+    with World(tmp_path / "data", settings=settings) as world:
+        stub = fill(world, 20, days_ago=30)
+        archive(world)
+        reply = world.wait(stub.query(ALL))
+    assert (reply["rows"], reply["layers"]) == ([{"n": 20, "seqs": 20}], ["L2", "L3"])
+    assert list((tmp_path / "warehouse").rglob("*.parquet"))
+    assert not list((tmp_path / "data").rglob("*.parquet"))

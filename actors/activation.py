@@ -142,6 +142,8 @@ class Activation(Life):
         try:
             with self._breaking(but=StorageFull):
                 self._state.storage.drain()
+                if self._cls.archived_above is not None and self._born:
+                    self._state.upkeep.relieve(self._cls.archived_above)
         finally:
             if self._state is not None:  # else it broke
                 self._drained(self._state)
@@ -153,12 +155,19 @@ class Activation(Life):
     @property
     def archive_due(self) -> bool:
         """Whether there may be an archive run to be done or finished."""
-        return self._state is not None and self._born and self._state.has_run
+        return self._state is not None and self._born and self._state.upkeep.due
+
+    def wants_archive(self) -> bool:
+        """Tell the same after a crash, too: wake and look."""
+        self._wake()
+        return self.archive_due
 
     def archive_job(self) -> Job | None:
         """Return the planned run, for an `Archiver`; None when there is nothing for one to do."""
         state = self._wake()
         run = state.runs.unfinished()
+        if run is None and state.upkeep.tidies:
+            return Job(self._lake, self._folder / DATABASE_FILE, None, state.runs.settled)
         if run is None or run.state != PLANNED:
             return None
         return Job(self._lake, self._folder / DATABASE_FILE, run, state.runs.settled)
@@ -175,7 +184,7 @@ class Activation(Life):
         with self._breaking(but=(StorageFull, ArchiveMismatch)):
             done = state.storage.apart(partial(_settle, state, committed))
         self._drained(state)
-        state.has_run = not done
+        state.upkeep.ended(done=done)
         return done
 
     def _fire(self, name: str) -> None:

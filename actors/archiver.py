@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Job(NamedTuple):
-    """One planned run, and where its rows come from and go to."""
+    """One planned run, and where its rows come from and go to; without a run, just tidy up."""
 
     lake: Lake
     database: Path
-    run: Run
+    run: Run | None
     settled_run: int  # the last run of which nothing is left in the database
 
 
-def run_job(job: Job) -> Committed:
+def run_job(job: Job) -> Committed | None:
     """Tidy the archive up, and bring a run into it; blocks.
 
     Raises:
@@ -40,10 +40,12 @@ def run_job(job: Job) -> Committed:
     from raydo.actors.lake_expiry import expire
     from raydo.actors.lake_rows import TenantRows
 
-    assert job.run.state == PLANNED
+    assert job.run is None or job.run.state == PLANNED
     if job.settled_run:
         compact(job.lake, settled_run=job.settled_run)
         expire(job.lake, SystemClock().now_ms())
+    if job.run is None:
+        return None
     return archive(job.lake, job.run, TenantRows(job.database))
 
 

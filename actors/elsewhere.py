@@ -30,13 +30,15 @@ async def on_a_thread(work: Callable[[A], R], argument: A, /) -> R:
 async def by_ray(work: Callable[[A], R], argument: A, /) -> R:
     """Be `Elsewhere` in a host: a Ray task, in a process of its own, on the same machine.
 
+    It takes a CPU of Ray's, and hosts take none: so no machine does more of these than it has cores.
+
     Raises:
         RaydoError: as `work`.
     """
     import ray
     from ray.exceptions import RayTaskError
 
-    task = ray.remote(num_cpus=0, max_retries=0, **pinned(machine()))(work)
+    task = ray.remote(num_cpus=1, max_retries=0, **pinned(machine()))(work)
     try:
         result: R = await task.remote(argument)
     except RayTaskError as error:

@@ -148,6 +148,7 @@ class Life:
     def _start(self) -> State:
         storage = self._storage()
         state = self._state = State(self.noun, storage, self._new_id, self._clock.now_ms())
+        state.upkeep.age_s = self._settings.archive_age_s
         self._sessions.attach(storage.database)
         self._object = new_instance(self._cls)
         self._object._state = state

@@ -23,10 +23,11 @@ objects by importing their classes.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
 
 from raydo.actors.alarm_clock import AlarmClock
 from raydo.actors.counters import Counters
+from raydo.actors.iceberg import Iceberg
 from raydo.actors.schedule import Every, Schedule
 from raydo.pipelining.method import Exposed, call
 from raydo.pipelining.stub import Remote, Stub, is_registered, make_stub, registered
@@ -57,6 +58,7 @@ class Loss(TypedDict):
 class DurableObject(Remote, register=False):
     """Be one tenant's live object."""
 
+    archived_above: ClassVar[int | None] = None  # events in SQLite, before older ones are archived
     counters = Exposed(Counters)  # in memory, exact after a restart; callers may read them
     _state: State
 
@@ -91,6 +93,11 @@ class DurableObject(Remote, register=False):
     def pipeline(self) -> Pipeline:
         """The way in for events."""
         return self._state.pipeline
+
+    @property
+    def iceberg(self) -> Iceberg:
+        """The object's own Iceberg table: rows to write there, and questions."""
+        return Iceberg(self._state)
 
     @property
     def every(self) -> Every:

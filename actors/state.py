@@ -23,10 +23,11 @@ from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
 from raydo.actors.failure import failure, is_full
-from raydo.actors.lake_runs import Run, Runs
+from raydo.actors.lake_runs import Runs
 from raydo.actors.meta import Meta
 from raydo.actors.outgoing import Outgoing
 from raydo.actors.pipeline import Pipeline
+from raydo.actors.upkeep import Upkeep
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
 from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFull
@@ -80,7 +81,7 @@ class State:
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
-        self.has_run = self.runs.unfinished() is not None  # or perhaps so: a call may have raised
+        self.upkeep = Upkeep(self)
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin
         self._inserted = 0  # of the turn's events, how many are rows of the open transaction
@@ -128,7 +129,7 @@ class State:
                 self._lose_transaction(error)
             self._undo(mark)
             raise
-        with self._unbroken():
+        with self.unbroken():
             if self._savepoint:
                 self.database.keep()
         self._savepoint = False
@@ -181,7 +182,7 @@ class State:
         """
         if self._call is None:
             raise QueryForbidden("self.sql and self.db work while a call runs, and only there.")
-        with self._unbroken():
+        with self.unbroken():
             if not self._savepoint:
                 self.transaction.begin()
                 self._insert_to(self._call.events)  # earlier calls' events are not this call's
@@ -196,20 +197,10 @@ class State:
         self.before_statement()
         return self.transaction.rollups
 
-    def plan_archive(self, before_ms: int, rows_min: int) -> Run | None:
-        """Plan an archive run of the events before a moment, with the call that asks for it."""
-        self.before_statement()
-        with self._unbroken():
-            run = self.runs.plan(before_ms, self.now_ms, rows_min=rows_min)
-        if run is not None:
-            self.database.note_write()
-            self.has_run = True
-        return run
-
     def take_back(self) -> None:
         """Undo the rows that the present call wrote; its events will be rows again when needed."""
         if self._savepoint and self._call is not None:
-            with self._unbroken():
+            with self.unbroken():
                 self.database.take_back()
             self._inserted = min(self._inserted, self._call.events)
 
@@ -219,7 +210,7 @@ class State:
         Raises:
             StorageFull: there is no room now; nothing is lost.
         """
-        with self._unbroken():
+        with self.unbroken():
             self.transaction.begin()
             if any(sql in self._rollup_reads for sql in statements):
                 self._materialise()
@@ -255,7 +246,7 @@ class State:
             self.transaction.touch()
 
     def _undo(self, mark: Mark) -> None:
-        with self._unbroken():
+        with self.unbroken():
             if self._savepoint:
                 self.database.take_back()
                 self.database.keep()
@@ -284,7 +275,7 @@ class State:
             raise copy(self.refusal)
 
     @contextmanager
-    def _unbroken(self) -> Iterator[None]:
+    def unbroken(self) -> Iterator[None]:
         """Tell a failure of the disk from the object's own errors: no call survives it."""
         try:
             yield

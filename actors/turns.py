@@ -191,13 +191,14 @@ class Turns:
             resident.archiving = False
 
     async def _archived(self, resident: Resident) -> bool:
-        """Do the run, and tell whether that is the end of it."""
+        """Do the run, and those that follow it; tell whether that is the end of it."""
         try:
             async with self._archives:
-                job = await self._chore(resident, Activation.archive_job)
-                committed = None if job is None else await self._elsewhere(run_job, job)
-                while not await self._chore(resident, partial(_settle, committed)):
-                    continue
+                while await self._chore(resident, Activation.wants_archive):
+                    job = await self._chore(resident, Activation.archive_job)
+                    committed = None if job is None else await self._elsewhere(run_job, job)
+                    while not await self._chore(resident, partial(_settle, committed)):
+                        continue
         except RaydoError as error:
             _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
             return not error.retryable

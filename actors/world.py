@@ -29,6 +29,7 @@ from raydo.pipelining.loopback import Loopback
 
 if TYPE_CHECKING:
     from raydo.actors.activation import Activation
+    from raydo.actors.settings import Settings
     from raydo.pipelining.later import Later, Timeout
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.promise import Promise
@@ -40,10 +41,12 @@ T = TypeVar("T")
 class World:
     """Hold a data folder, its live objects, a connection to them, and a clock."""
 
-    def __init__(self, data: Path, *, now_ms: int | None = None) -> None:
+    def __init__(
+        self, data: Path, *, now_ms: int | None = None, settings: Settings | None = None
+    ) -> None:
         self.data = data
         self.clock = FakeClock() if now_ms is None else FakeClock(now_ms)
-        self.residents = Residents(data, clock=self.clock)
+        self.residents = Residents(data, clock=self.clock, settings=settings)
         self.connection = Connection(self._connect)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: list[Activation] = []

@@ -15,11 +15,11 @@ from typing import Final
 
 import typer
 
-from raydo.actors.settings import Settings
+from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import options
 from raydo.gateway.options import Csv, Data, Json, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
-from raydo.pipelining.limits import IDLE_S
+from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
 
 REJECTED: Final = 1
 FAILED: Final = 2
@@ -52,6 +52,8 @@ def serve(
     objects: options.Objects = None,
     ray_address: options.RayAddress = None,
     cluster: options.Cluster = None,
+    lake: options.Lake = None,
+    archive_age_seconds: options.ArchiveAge = LAKE_AGE_S,
     domain: options.Domain = None,
     keys: options.Keys = False,
 ) -> None:
@@ -70,6 +72,8 @@ def serve(
         objects=tuple(name for given in objects or () for name in given.split(",")),
         ray=ray_address,
         cluster=cluster,
+        lake={} if lake is None else _properties(lake),
+        archive_age_s=archive_age_seconds,
     )
     run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain))
 
@@ -212,6 +216,15 @@ def demo(*, url: Url = None, data: Data = None) -> None:
     where = target(url, data)
     printing.show_report(asyncio.run(load_demo(where)))
     printing.show_where_to_look(where)
+
+
+def _properties(text: str) -> dict[str, str]:
+    try:
+        return lake_properties(text)
+    except (ValueError, OSError):
+        raise InvalidArgument(
+            "--lake takes a JSON object of texts, or a file that has one."
+        ) from None
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str]:

@@ -80,6 +80,24 @@ Cluster = Annotated[
         help="What the machines that serve together on that Ray call themselves.",
     ),
 ]
+Lake = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_LAKE",
+        metavar="JSON|FILE",
+        help="Properties of a pyiceberg catalog (type, uri, warehouse, s3.…) for the archives; by "
+        "default each is in its tenant's folder.",
+    ),
+]
+ArchiveAge = Annotated[
+    float,
+    typer.Option(
+        envvar="RAYDO_ARCHIVE_AGE_SECONDS",
+        min=1,
+        metavar="S",
+        help="How old events are before the weekly run archives them.",
+    ),
+]
 Domain = Annotated[
     str | None,
     typer.Option(

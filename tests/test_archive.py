@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from raydo.actors import tenant
 from raydo.actors.analytics import Analytics
 from raydo.actors.lake import Lake, namespace_of
+from raydo.actors.lake_runs import weekly_at
+from raydo.actors.settings import Settings
 from raydo.actors.world import World
 from raydo.gateway.command import main
 from raydo.pipelining.noun import Noun
@@ -139,3 +142,35 @@ def test_the_command_archives_and_says_so(
             main(["archive", "--tenant", "acme", "--data", str(tmp_path), "--older-than", "60"])
         assert ended.value.code == 0
         assert expected in capsys.readouterr().out
+
+
+def test_more_rows_than_may_stay_are_archived_before_their_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Analytics, "archived_above", 100)
+    for part in range(4):
+        fill(world, 60, days_ago=1, name=f"Part{part}")
+        world._in_loop(world.residents.drain())
+    runs = settled(world)
+
+    assert runs
+    assert len(here(world)) < 200
+    reply = world.wait(world.stub(Analytics, "acme").query("SELECT count(*) AS n FROM events"))
+    assert reply["rows"] == [{"n": 240}]
+
+
+def test_a_window_of_ones_own_decides_what_is_old(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, archive_age_s=2 * DAY_S)
+    with World(tmp_path, settings=settings) as world:
+        fill(world, 5, days_ago=4, name="Old")
+        fill(world, 5, days_ago=1, name="New")
+        world.wait(world.stub(Analytics, "acme").archive())
+        assert [run["rows"] for run in settled(world)] == [5]
+        assert here(world) == ["New"] * 5
+
+
+def test_the_tenants_of_a_machine_are_not_all_due_at_once() -> None:
+    times = Counter(weekly_at(f"tenant-{n}") for n in range(10_000))
+    assert min(times) == "04:00"
+    assert len(times) == 16
+    assert max(times.values()) < 2 * min(times.values())

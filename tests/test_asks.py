@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from conftest import Live, program
 from raydo.actors import asks, question
 from raydo.actors.analytics import Analytics
 from raydo.actors.asks import Asking, Asks
+from raydo.actors.settings import Settings
 from raydo.actors.world import World
 from raydo.gateway.command import main
 from raydo.pipelining.errors import (
@@ -250,7 +253,7 @@ def test_an_object_cannot_take_a_part_of_its_events_for_all(world: World) -> Non
 
         @call
         def archive(self) -> bool:
-            return self._state.plan_archive(self.now_ms + 1, 1) is not None
+            return self._state.upkeep.plan(self.now_ms + 1, 1) is not None
 
         @call
         def left(self) -> int:
@@ -347,3 +350,47 @@ def test_the_command_asks_as_of_a_moment(
             )
         assert ended.value.code == 0
         assert expected in capsys.readouterr().out
+
+
+def test_the_archives_libraries_stay_out_of_the_process_that_has_the_tenant(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        fill(world, 20, days_ago=30)
+        archive(world)
+        now_ms = world.now_ms
+    script = f"""
+import sys
+from pathlib import Path
+from raydo.actors.analytics import Analytics
+from raydo.actors.settings import Settings
+from raydo.actors.world import World
+
+with World(Path({str(tmp_path)!r}), now_ms={now_ms}) as world:
+    acme = world.stub(Analytics, "acme")
+    world.wait(acme.track("E"))
+    world.wait(acme.archive())
+    reply = world.wait(acme.query({ALL!r}))
+    world.wait(acme.query({ALL!r}, as_of={now_ms}))
+    print(reply["rows"], [m for m in ("duckdb", "pyarrow", "pyiceberg", "ray") if m in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "[{'n': 21, 'seqs': 21}] []\n", done.stderr
+
+
+def test_a_catalog_that_tenants_share_and_a_warehouse_are_a_matter_of_settings(
+    tmp_path: Path,
+) -> None:
+    lake = {
+        "type": "sql",
+        "uri": f"sqlite:///{tmp_path}/catalog.db",
+        "warehouse": f"file://{tmp_path}/warehouse",
+    }
+    settings = Settings(data=tmp_path / "data", lake=lake)
+    with World(tmp_path / "data", settings=settings) as world:
+        stub = fill(world, 20, days_ago=30)
+        archive(world)
+        reply = world.wait(stub.query(ALL))
+    assert (reply["rows"], reply["layers"]) == ([{"n": 20, "seqs": 20}], ["L2", "L3"])
+    assert list((tmp_path / "warehouse").rglob("*.parquet"))
+    assert not list((tmp_path / "data").rglob("*.parquet"))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         CallerError,
         ConnectionLost,
         DataInUse,
+        Forbidden,
         InvalidArgument,
         InvalidEvent,
         InvalidTenant,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         PromiseMisused,
         RaydoError,
         TimedOut,
+        Unauthorized,
         Unavailable,
         UnknownMethod,
     )
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from raydo.pipelining.promise import Promise
     from raydo.pipelining.state import NeverAwaited
     from raydo.pipelining.stub import Stub
+    from raydo.pipelining.subscribe import subscribe
 
 __all__ = [
     "Analytics",
@@ -56,6 +59,7 @@ __all__ = [
     "DurableObject",
     "Exposed",
     "Firing",
+    "Forbidden",
     "InvalidArgument",
     "InvalidEvent",
     "InvalidTenant",
@@ -69,6 +73,7 @@ __all__ = [
     "RaydoError",
     "Stub",
     "TimedOut",
+    "Unauthorized",
     "Unavailable",
     "UnknownMethod",
     "call",
@@ -77,6 +82,7 @@ __all__ = [
     "flush",
     "gather",
     "migration",
+    "subscribe",
     "wait",
 ]
 
@@ -95,6 +101,7 @@ _MODULES: Final = {
     "flush": "raydo.pipelining.connection",
     "gather": "raydo.pipelining.later",
     "migration": "raydo.actors.migrations",
+    "subscribe": "raydo.pipelining.subscribe",
     "wait": "raydo.pipelining.later",
 }
 

@@ -23,7 +23,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
+from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.object import DurableObject
 from raydo.actors.zone import DayMetrics, parse_date
@@ -38,7 +40,7 @@ from raydo.pipelining.limits import (
     PRESENCE_USERS_MAX,
     STATS_EVENTS_MAX,
 )
-from raydo.pipelining.method import call, cast
+from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
     from raydo.actors.event import Event
@@ -80,8 +82,10 @@ class Analytics(DurableObject):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
+    keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
+        self.keys = Keys(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
@@ -89,7 +93,7 @@ class Analytics(DurableObject):
         self.every.day.at("3am")(self.roll_up_day)
         self.every.sunday.at(weekly_at(self.tenant))(self.archive_week)
 
-    @cast
+    @cast(needs="write")
     def track(
         self,
         /,
@@ -154,7 +158,7 @@ class Analytics(DurableObject):
             "ids": [event.id if isinstance(event, Event) else None for event in parsed],
         }
 
-    @call
+    @call(needs="read")
     def stats(self) -> Stats:
         """Tell what is counted in memory: active users, the top events, the declared counters."""
         top = self.counters.top("event:", STATS_EVENTS_MAX + 1)
@@ -168,12 +172,12 @@ class Analytics(DurableObject):
             "truncated": len(top) > STATS_EVENTS_MAX,
         }
 
-    @call(js="getActiveUsers", alias=("get_active_users",))
+    @call(js="getActiveUsers", alias=("get_active_users",), needs="read")
     def active_users(self, within_s: float = WINDOW_S) -> int:
         """Count the users whose latest event lies within `within_s` seconds, PRESENCE_S at most."""
         return self.counters.count("active:*", within_s)
 
-    @call(js="getDAU", alias=("get_dau",))
+    @call(js="getDAU", alias=("get_dau",), needs="read")
     def dau(self, days: int = 7, tz: str | None = None, to: str | None = None) -> list[DayMetrics]:
         """Count users and events by calendar day, newest first, days without events too.
 
@@ -187,7 +191,7 @@ class Analytics(DurableObject):
         last = None if to is None else parse_date(to)
         return self.rollups.days(days, tz or self.zone, last, self.now_ms)
 
-    @call(aside=True)
+    @call(aside=True, needs="read")
     def query(
         self, sql: str, params: Any = None, limit: int | None = None, as_of: Any = None
     ) -> dict[str, Any]:
@@ -203,7 +207,18 @@ class Analytics(DurableObject):
         reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
         return reply
 
-    @call
+    @call(needs="read")
+    def changes(self, since: int | None = None, limit: int = CHANGES_MAX) -> Changes:
+        """Tell what came after a cursor: events in their order, and the counters as they are now.
+
+        The cursor that it gives is where the next call goes on; without one it begins now.
+
+        Raises:
+            InvalidArgument: no cursor of this tenant, or one so old that the archive has the rest.
+        """
+        return changes(self, since, limit)
+
+    @call(needs="read")
     def settings(self) -> dict[str, str]:
         """Tell the tenant's settings."""
         return {"zone": self.zone}
@@ -254,7 +269,7 @@ class Analytics(DurableObject):
         run = self._state.upkeep.plan(before_ms, 1)
         return None if run is None else told(run)
 
-    @call
+    @call(needs="read")
     def archive_runs(self) -> list[ArchiveRun]:
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]

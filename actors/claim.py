@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import weakref
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -130,6 +131,14 @@ def token_path(data: Path) -> Path:
     path = data / FOLDER / "token"
     if not path.exists():
         _write_private(path, secrets.token_hex(32))
+    return path
+
+
+def admin_key_path(data: Path, make: Callable[[], str]) -> Path:
+    """Find where the server's first key was put for its administrator; make it if there is none."""
+    path = data / FOLDER / "admin-key"
+    if not path.exists():
+        _write_private(path, make())
     return path
 
 

@@ -108,7 +108,7 @@ class Counters(CounterStore):
             else:
                 self._incr(key, by, ttl, mode, at_ms)
 
-    @call
+    @call(needs="read")
     def get(self, key: str) -> Number:
         """Return a counter's value, or a derived one's; 0 when there is none."""
         if type(key) is not str:
@@ -116,7 +116,7 @@ class Counters(CounterStore):
         derived = self._derived.get(key)
         return derived() if derived else self._value(self._live.get(key))
 
-    @call
+    @call(needs="read")
     def count(self, pattern: str, within_s: Seconds | None = None) -> int:
         """Count live keys: `active:*` those with this prefix, `active:alice` this one.
 

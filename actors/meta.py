@@ -18,6 +18,11 @@ class Meta:
         """Return the latest value, changes of the present turn included."""
         return self._facts.get(key, default)
 
+    def named(self, prefix: str) -> dict[str, Fact]:
+        """Return the facts whose names begin so."""
+        found = {key: fact for key, fact in self._facts.items() if key.startswith(prefix)}
+        return {key: fact for key, fact in found.items() if fact is not None}
+
     def set(self, key: str, value: Fact) -> None:
         """Change a fact; the same value again changes nothing."""
         before = self._facts.get(key)

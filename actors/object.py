@@ -133,7 +133,7 @@ class DurableObject(Remote, register=False):
                 return partial(self.stub, registered(name))
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 
-    @call
+    @call(needs="read")
     def degraded(self) -> list[Loss]:
         """List what the object's log has lost to a damaged disk, until `raydo repair` accepts it."""
         return [

@@ -71,14 +71,17 @@ def connect(
     objects: Iterable[str | ModuleType | type] = (),
     on_error: OnError | None = None,
     clock: Clock | None = None,
+    outbox: str | Path | None = None,
 ) -> Connection:
     """Make a connection; it opens by `async with`, or by `with` in synchronous code.
 
     `connect()` starts or joins Ray on this machine for the folder `RAYDO_DATA` (`./data`);
     `connect(ray="auto")` uses a Ray that runs already, `ray="local"` starts one for `data`;
     `connect(ray="auto", cluster=NAME)` uses the machines that serve there under that name;
-    `connect("http://…")` speaks to a gateway; `connect(data="./data")` holds the objects in this
-    process. `objects` names modules, or classes, of durable objects.
+    `connect("http://…")` speaks to a gateway, and so does `connect("ws://…")` over one socket that
+    stays open; `connect(data="./data")` holds the objects in this process. `key` is what a gateway
+    asks for. `objects` names modules, or classes, of durable objects. `outbox` is a file that keeps
+    casts until they are known to be durable, also from one process to the next.
 
     Raises:
         InvalidArgument: the arguments contradict each other.
@@ -86,7 +89,9 @@ def connect(
     if target is not None:
         if any(given is not None for given in (data, ray, cluster, clock)):
             raise InvalidArgument("A gateway has its own data: give an address or a folder.")
-        return Connection(partial(_http, target, key), timeout_s=timeout_s, on_error=on_error)
+        return Connection(
+            partial(_gateway, target, key), timeout_s=timeout_s, on_error=on_error, outbox=outbox
+        )
     if key is not None:
         raise InvalidArgument("A key is for a gateway: give its address too.")
     given = settings_from()
@@ -103,7 +108,7 @@ def connect(
         clock=clock,
         guest=settings.cluster is not None and data is None,
     )
-    return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error)
+    return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error, outbox=outbox)
 
 
 class Served(NamedTuple):
@@ -147,5 +152,9 @@ def _runtime(
     return OnRay(settings, dashboard=dashboard, guest=guest)
 
 
-async def _http(url: str, key: str | None) -> Transport:
+async def _gateway(url: str, key: str | None) -> Transport:
+    if url.startswith(("ws://", "wss://")):
+        from raydo.pipelining.websocket import WebSocketTransport
+
+        return WebSocketTransport(url, key)
     return HttpTransport(url, key)

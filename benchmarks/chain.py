@@ -41,7 +41,7 @@ WORKS: list[tuple[str, Work]] = [
 ]
 
 
-async def _time(work: Work, seconds: float) -> tuple[float, float]:
+async def time_work(work: Work, seconds: float) -> tuple[float, float]:
     """Return calls per second and the median milliseconds of one round of `work`."""
     rounds_ms, calls, end_s = [], 0, time.perf_counter() + seconds
     start_s = time.perf_counter()
@@ -55,8 +55,8 @@ async def _measure(name: str, runs: int, seconds: float, **how: Any) -> list[dic
     rows = []
     async with raydo.connect(**how):
         for work_name, work in WORKS:
-            await _time(work, min(1.0, seconds))
-            timed = [await _time(work, seconds) for _ in range(runs)]
+            await time_work(work, min(1.0, seconds))
+            timed = [await time_work(work, seconds) for _ in range(runs)]
             rows.append(
                 {
                     "work": f"{work_name}, {name}",

@@ -8,6 +8,8 @@ of it, and every failure has the one shape of `replies.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,13 +19,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
+from raydo.gateway.capnweb import CapnWeb
+from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
+from raydo.gateway.frame_socket import FrameSocket, speaks_frames
+from raydo.gateway.operations import operations
 from raydo.gateway.probes import probes
 from raydo.gateway.queries import Queries
 from raydo.gateway.replies import failure, http_failure
@@ -38,10 +45,19 @@ _ABOUT: Final = (
 )
 
 
-class Gateway(FastAPI):
-    """FastAPI behind the door, with a short way to the hot routes."""
+SOCKET_PATH: Final = "/rpc"
 
-    def __init__(self, backend: Backend, hot: dict[tuple[str, str], Endpoint]) -> None:
+
+class Gateway(FastAPI):
+    """FastAPI behind the door, with a short way to the hot routes and the sockets."""
+
+    def __init__(
+        self,
+        hot: dict[tuple[str, str], Endpoint],
+        socket: CapnWebSocket,
+        frames: FrameSocket,
+        door: Callable[[ASGIApp], Door],
+    ) -> None:
         routes = [Route(path, hot[method, path], methods=[method]) for method, path in hot]
         super().__init__(
             title="raydo",
@@ -51,13 +67,19 @@ class Gateway(FastAPI):
             docs_url=None,  # FastAPI's own page loads its parts from the internet
             redoc_url=None,
         )
+        self.socket = socket
+        self._frames = frames
         self._hot = hot
-        self._door = Door(self._inside, backend)
+        self._door = door(self._inside)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._door(scope, receive, send)
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
+            socket = self._frames if speaks_frames(scope) else self.socket
+            await socket(scope, receive, send)
+            return
         endpoint = self._hot.get((scope.get("method", ""), scope.get("path", "")))
         if endpoint is None:
             await super().__call__(scope, receive, send)
@@ -65,10 +87,19 @@ class Gateway(FastAPI):
             await endpoint(scope, receive, send)
 
 
-def create_app(backend: Backend, *, domain: str | None = None) -> Gateway:
+def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = False) -> Gateway:
     """Make the application around a runtime that may still be starting."""
-    app = Gateway(backend, _hot_routes(backend, domain))
+    access = Access(backend, keyed=keyed, domain=domain)
+    bodies = Bodies()
+    capnweb = CapnWeb(backend, bodies, access)
+    app = Gateway(
+        _hot_routes(backend, bodies, access, capnweb),
+        CapnWebSocket(capnweb),
+        FrameSocket(backend, access),
+        partial(Door, backend=backend, keyed=keyed),
+    )
     app.include_router(probes(backend))
+    app.include_router(operations(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -78,17 +109,18 @@ def create_app(backend: Backend, *, domain: str | None = None) -> Gateway:
     return app
 
 
-def _hot_routes(backend: Backend, domain: str | None) -> dict[tuple[str, str], Endpoint]:
-    bodies = Bodies()
-    tracking = Tracking(backend, bodies, domain)
-    queries = Queries(backend, bodies, domain)
+def _hot_routes(
+    backend: Backend, bodies: Bodies, access: Access, capnweb: CapnWeb
+) -> dict[tuple[str, str], Endpoint]:
+    tracking = Tracking(backend, bodies, access)
+    queries = Queries(backend, bodies, access)
     return {
         ("POST", "/track"): Endpoint(tracking.track),
         ("POST", "/track/batch"): Endpoint(tracking.batch),
         ("GET", "/stats"): Endpoint(queries.stats),
         ("GET", "/dau"): Endpoint(queries.dau),
         ("POST", "/query"): Endpoint(queries.query),
-        ("POST", "/rpc"): Endpoint(Rpc(backend, bodies).rpc),
+        ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, access, capnweb).rpc),
     }
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
 from raydo.actors.analytics import Analytics
 from raydo.actors.roster import roster
-from raydo.gateway.target import Target, wait_until_ready
-from raydo.pipelining.errors import decode_error
-from raydo.pipelining.limits import COMMAND_TIMEOUT_S
+from raydo.gateway.target import Target
 
 
 async def ask(
@@ -25,10 +21,5 @@ def list_tenants(target: Target) -> list[dict[str, Any]]:
     """List the tenants of a gateway, or of a folder, which need not be free for this."""
     if target.data is not None:
         return roster(target.data, [])
-    assert target.url is not None
-    wait_until_ready(target.url)
-    response = httpx.get(f"{target.url}/admin/tenants", timeout=COMMAND_TIMEOUT_S)
-    if not response.is_success:
-        raise decode_error(response.json())
-    found: list[dict[str, Any]] = response.json()["tenants"]
+    found: list[dict[str, Any]] = target.ask("GET", "/admin/tenants")["tenants"]
     return found

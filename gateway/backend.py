@@ -11,9 +11,11 @@ from typing import Any
 
 from raydo.actors.analytics import Analytics
 from raydo.actors.runtime import Served
+from raydo.gateway.bells import Bells
 from raydo.pipelining.connection import Connection
 from raydo.pipelining.errors import RaydoError, Starting, Unavailable
 from raydo.pipelining.limits import STARTUP_RETRY_AFTER_S
+from raydo.pipelining.noun import Noun
 from raydo.pipelining.stub import Stub
 
 Opener = Callable[[], Awaitable[Served]]
@@ -23,6 +25,7 @@ class Backend:
     """Open one runtime, hand out its stubs, and close it."""
 
     def __init__(self, opener: Opener) -> None:
+        self.bells = Bells()
         self._opener = opener
         self._served: Served | None = None
         self._failure: RaydoError | None = None
@@ -60,6 +63,16 @@ class Backend:
         raise Starting(
             "The server is starting; try again in a moment.", retry_after_s=STARTUP_RETRY_AFTER_S
         )
+
+    async def deliver(self, target: Noun, envelope: bytes) -> bytes:
+        """Pass an envelope on to its object, once.
+
+        Raises:
+            RaydoError: as `check`, or from there.
+        """
+        answer = await self.check().deliver(target, envelope)
+        self.bells.ring(target.id)
+        return answer
 
     async def roster(self) -> list[dict[str, Any]]:
         """List every tenant, where its object is, and when it must wake."""

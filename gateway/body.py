@@ -39,6 +39,7 @@ class _Document(msgspec.Struct):
     event: Raw | Unset = msgspec.UNSET
     batch: list[Raw] | Unset = msgspec.UNSET
     sent_at: str | float | Unset | None = msgspec.field(default=msgspec.UNSET, name="sentAt")
+    write_key: str | None = msgspec.field(default=None, name="writeKey")
 
 
 _document: Final = msgspec.json.Decoder(_Document)
@@ -47,10 +48,11 @@ _value: Final = msgspec.json.Decoder(Raw)
 
 
 class Batch(NamedTuple):
-    """Events as their own JSON bytes, and when their sender says it sent them."""
+    """Events as their own JSON bytes, when their sender says it sent them, and with which key."""
 
     items: list[bytes]
     sent_at: str | float | None = None
+    write_key: str | None = None
 
 
 class Bodies:
@@ -124,7 +126,7 @@ def one_event(body: bytes) -> Batch:
     document: _Document = _decode(_document, body)
     if document.event is msgspec.UNSET and document.batch is not msgspec.UNSET:
         raise InvalidArgument('Send {"batch": […]} to /track/batch; /track takes one event.')
-    return Batch([body], _sent_at(document))
+    return Batch([body], _sent_at(document), document.write_key)
 
 
 def many_events(body: bytes) -> Batch:
@@ -153,8 +155,8 @@ def _cut(body: bytes) -> Batch:
     _bound_values(body)
     document: _Document = _decode(_document, body)
     if document.batch is msgspec.UNSET:
-        return Batch([body], _sent_at(document))
-    return Batch(_bytes_of(document.batch), _sent_at(document))
+        return Batch([body], _sent_at(document), document.write_key)
+    return Batch(_bytes_of(document.batch), _sent_at(document), document.write_key)
 
 
 def _is_lines(body: bytes) -> bool:

@@ -11,18 +11,18 @@ that nobody awaits as well: what a 200 answers is on disk, or was refused by the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from raydo.gateway.access import Access, Caller, Entry
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
 from raydo.gateway.endpoint import internal
-from raydo.gateway.headers import header
 from raydo.gateway.programs import Programs
-from raydo.gateway.tenancy import DEFAULT_TENANT, parameters, tenant_of
+from raydo.gateway.tenancy import named_tenant, parameters
 from raydo.gateway.worker import Worker
 from raydo.pipelining.capnweb.local import Local
 from raydo.pipelining.capnweb.session import Session
@@ -33,6 +33,7 @@ from raydo.pipelining.errors import (
     RaydoError,
     TimedOut,
     TooLarge,
+    Unauthorized,
     UnknownObject,
 )
 from raydo.pipelining.limits import (
@@ -52,6 +53,10 @@ TEXT: Final = "text/plain"
 class Root(Local):
     """The main object of a session that names no tenant: it opens objects by class and tenant."""
 
+    def __init__(self, access: Access, entry: Entry) -> None:
+        self._access = access
+        self._entry = entry
+
     def find(self, name: str) -> Callable[..., Any] | None:
         return super().find(name) or self._opener(name)
 
@@ -63,17 +68,24 @@ class Root(Local):
         return super().names() | {ANALYTICS}
 
     @call
-    def authenticate(self, key: str = "") -> None:
-        """Open the object that a key is for.
+    def authenticate(self, key: str = "") -> Awaitable[Remote | Local]:
+        """Open the object that a key is for: its tenant's, or for the server's key this one.
 
         Raises:
-            Forbidden: this server has no keys.
+            Forbidden: this server has no keys. Unauthorized: the key is not good.
         """
-        del key
-        raise Forbidden(
-            "This server runs without keys, so there is nothing to authenticate: "
-            "call Analytics(tenant) at once."
-        )
+        if not self._access.keyed:
+            raise Forbidden(
+                "This server runs without keys, so there is nothing to authenticate: "
+                "call Analytics(tenant) at once."
+            )
+        return self._authenticate(str(key))
+
+    async def _authenticate(self, key: str) -> Remote | Local:
+        caller = await self._entry.show(key)
+        if caller.tenant is None:
+            return Root(self._access, Entry(self._access, caller))
+        return opened(self._access, caller, ANALYTICS, caller.tenant)
 
     def _opener(self, name: str) -> Callable[[Any], Remote] | None:
         try:
@@ -82,52 +94,69 @@ class Root(Local):
             return None
 
         def opener(tenant: Any = None) -> Remote:
-            return remote(noun(name, tenant))
+            caller = self._entry.caller
+            if caller is None:
+                raise Unauthorized("This server asks for a key: call authenticate(key) first.")
+            return opened(self._access, caller, name, tenant)
 
         return opener
+
+
+def opened(access: Access, caller: Caller, cls: str, tenant: Any) -> Remote:
+    """Name an object for somebody.
+
+    Raises:
+        Forbidden: it is not for them. InvalidTenant: it is named badly.
+    """
+    target = noun(cls, tenant)
+    caller.check_object(target)
+    extra = access.watch(caller, target.id) if cls == ANALYTICS else None
+    return remote(target, extra, caller.kinds)
 
 
 class CapnWeb:
     """Open sessions, and answer batches."""
 
-    def __init__(self, backend: Backend, bodies: Bodies, domain: str | None = None) -> None:
+    def __init__(self, backend: Backend, bodies: Bodies, access: Access) -> None:
         self.programs = Programs(self._deliver)
         self._backend = backend
         self._bodies = bodies
-        self._domain = domain
+        self.access = access
 
     async def _deliver(self, target: Noun, envelope: bytes) -> bytes:
-        return await self._backend.check().deliver(target, envelope)
+        return await self._backend.deliver(target, envelope)
 
-    def main(self, scope: Scope) -> Remote | Local:
+    def main(self, scope: Scope, entry: Entry) -> Remote | Local:
         """Give what a session's client finds first: the named tenant's object, or the root.
 
+        A session without a key finds the root, where it can show one.
+
         Raises:
-            InvalidTenant, InvalidArgument: it is named badly, or twice.
+            InvalidTenant, InvalidArgument: the tenant is named badly, or twice.
+            Forbidden: the key is for another tenant.
         """
-        query = parameters(scope)
-        tenant = tenant_of(scope, query, self._domain)
-        named = "tenant" in query or header(scope, b"x-tenant") is not None
-        if named or tenant != DEFAULT_TENANT:
-            return remote(noun(ANALYTICS, tenant))
-        return Root()
+        tenant = named_tenant(scope, parameters(scope), self.access.domain)
+        if tenant is None or entry.caller is None:
+            return Root(self.access, entry)
+        return opened(self.access, entry.caller, ANALYTICS, tenant)
 
     async def batch(self, scope: Scope, receive: Receive) -> Response:
         """Answer one batch."""
-        session = Session(self.main(scope), batch=True)
+        entry = await self.access.entry(scope)
+        session = Session(self.main(scope, entry), batch=True)
         try:
             async with self._bodies.read(scope, receive) as body:
                 await _feed(session, body)
                 if session.broken is None:
-                    await self._work(session)
+                    await self._work(session, entry)
             if session.broken is not None:
                 raise _refusal(session.broken)
             return Response("\n".join(session.messages()), media_type=TEXT)
         finally:
             session.close()
 
-    async def _work(self, session: Session) -> None:
-        worker = Worker(session, self.programs, lambda: None)
+    async def _work(self, session: Session, entry: Entry) -> None:
+        worker = Worker(session, self.programs, lambda: None, entry)
         try:
             async with asyncio.timeout(CAPNWEB_BATCH_S_MAX):
                 await worker.drain()

@@ -12,19 +12,21 @@ from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
 
+from raydo.gateway.access import Entry
 from raydo.gateway.capnweb import CapnWeb
 from raydo.gateway.worker import Worker
 from raydo.pipelining.capnweb.faults import presentable
 from raydo.pipelining.capnweb.local import Local
 from raydo.pipelining.capnweb.session import Session
 from raydo.pipelining.capnweb.targets import Remote
-from raydo.pipelining.errors import InvalidArgument, RaydoError
+from raydo.pipelining.errors import InvalidArgument, RaydoError, Unauthorized
 from raydo.pipelining.limits import (
     CALL_TIMEOUT_S,
     CAPNWEB_LINES_AT_ONCE,
     CAPNWEB_PENDING_PAUSE,
     CAPNWEB_UNSENT_PAUSE,
     CAST_LINGER_S,
+    KEY_VERDICT_S,
 )
 
 ENDED = 3000  # the code with which the official client and server end a session
@@ -42,11 +44,14 @@ class CapnWebSocket:
         await receive()  # the request to connect
         await send({"type": "websocket.accept"})
         refused: RaydoError | None = None
+        main: Remote | Local = _Refused()
+        entry = Entry()
         try:
-            main = self._capnweb.main(scope)
+            entry = await self._capnweb.access.entry(scope)
+            main = self._capnweb.main(scope, entry)
         except RaydoError as error:
-            main, refused = _Refused(), error
-        talk = Talk(self._capnweb, main, receive, send)
+            refused = error
+        talk = Talk(self._capnweb, main, entry, receive, send)
         if refused is not None:
             talk.session.abort(refused)
         self.open.add(talk)
@@ -64,7 +69,12 @@ class Talk:
     """One session over one socket."""
 
     def __init__(
-        self, capnweb: CapnWeb, main: Remote | Local, receive: Receive, send: Send
+        self,
+        capnweb: CapnWeb,
+        main: Remote | Local,
+        entry: Entry,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -76,13 +86,15 @@ class Talk:
         self._eased = asyncio.Event()  # something was answered or sent, or the session has ended
         self._gone = False  # the client has hung up
         self.session = Session(main, wake=self._wake)
-        self._worker = Worker(self.session, capnweb.programs, self._wake)
+        self._entry = entry
+        self._worker = Worker(self.session, capnweb.programs, self._wake, entry)
 
     async def run(self) -> None:
         """Talk until either side ends it, then finish what is under way."""
         self._wake()
         writer = asyncio.create_task(self._write())
         reader = asyncio.create_task(self._read())
+        renewal = asyncio.create_task(self._renew())
         try:
             await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
             if reader.done() and not self._gone:
@@ -91,9 +103,9 @@ class Talk:
                 await asyncio.wait({writer})  # it has the last word to say
         finally:
             self.session.close()
-            for task in (writer, reader):
+            for task in (writer, reader, renewal):
                 task.cancel()
-            await asyncio.gather(writer, reader, return_exceptions=True)
+            await asyncio.gather(writer, reader, renewal, return_exceptions=True)
             await self._finish()
 
     async def _finish(self) -> None:
@@ -122,6 +134,17 @@ class Talk:
             if read % CAPNWEB_LINES_AT_ONCE == 0:
                 await asyncio.sleep(0)
             await self._ease()
+
+    async def _renew(self) -> None:
+        """End the session when a key ends that it has shown."""
+        while self.session.broken is None:
+            await asyncio.sleep(KEY_VERDICT_S)
+            try:
+                await self._entry.renew()
+            except Unauthorized as error:
+                self.session.abort(error)
+            except RaydoError:
+                pass  # nobody could be asked just now
 
     async def _ease(self) -> None:
         """Wait until there is less under way."""

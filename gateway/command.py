@@ -17,7 +17,8 @@ import typer
 
 from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import options
-from raydo.gateway.options import Csv, Data, Json, Limit, Sql, Tenant, Url
+from raydo.gateway.keys_command import keys_app
+from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
 
@@ -33,6 +34,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(keys_app, name="keys")
 
 
 @app.callback()
@@ -58,10 +62,6 @@ def serve(
     keys: options.Keys = False,
 ) -> None:
     """Run the gateway and its objects until Ctrl-C."""
-    if keys:
-        raise InvalidArgument(
-            "This version has no API keys yet: leave --keys out; only this machine is served."
-        )
     from raydo.gateway.serve import Plan
     from raydo.gateway.serve import serve as run
 
@@ -75,7 +75,7 @@ def serve(
         lake={} if lake is None else _properties(lake),
         archive_age_s=archive_age_seconds,
     )
-    run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain))
+    run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain, keyed=keys))
 
 
 @app.command("import")
@@ -86,6 +86,7 @@ def import_(
     tenant_column: options.TenantColumn = None,
     map_: options.Mapping = None,
     url: Url = None,
+    key: Key = None,
     data: Data = None,
 ) -> None:
     """Load a file of events.
@@ -100,7 +101,7 @@ def import_(
     from raydo.gateway.target import target
 
     source = Source(file, tenant=tenant, tenant_column=tenant_column, mapping=_mapping(map_ or []))
-    report = asyncio.run(load_file(source, target(url, data)))
+    report = asyncio.run(load_file(source, target(url, data, key)))
     printing.show_report(report)
     if report.total().rejected:
         raise typer.Exit(REJECTED)
@@ -112,6 +113,7 @@ def query(
     *,
     tenant: Tenant = "default",
     url: Url = None,
+    key: Key = None,
     data: Data = None,
     limit: Limit = None,
     as_of: options.AsOf = None,
@@ -129,19 +131,19 @@ def query(
 
     if json and csv:
         raise InvalidArgument("Give --json or --csv, not both.")
-    reply = asyncio.run(ask(target(url, data), tenant, sql, limit, as_of))
+    reply = asyncio.run(ask(target(url, data, key), tenant, sql, limit, as_of))
     show = printing.show_json if json else printing.show_csv if csv else printing.show_table
     show(reply)
 
 
 @app.command()
-def tenants(*, url: Url = None, data: Data = None, json: Json = False) -> None:
+def tenants(*, url: Url = None, key: Key = None, data: Data = None, json: Json = False) -> None:
     """List every tenant with data."""
     from raydo.gateway import printing
     from raydo.gateway.asking import list_tenants
     from raydo.gateway.target import target
 
-    found = list_tenants(target(url, data))
+    found = list_tenants(target(url, data, key))
     if json:
         printing.show_json(found)
     else:
@@ -154,6 +156,7 @@ def archive(
     tenant: Tenant = "default",
     older_than: options.OlderThan = None,
     url: Url = None,
+    key: Key = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -162,7 +165,7 @@ def archive(
     from raydo.gateway.archiving import archive_tenant
     from raydo.gateway.target import target
 
-    done = asyncio.run(archive_tenant(target(url, data), tenant, older_than))
+    done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
     if json:
         printing.show_json(done)
     else:
@@ -202,7 +205,7 @@ def repair(
 
 
 @app.command()
-def demo(*, url: Url = None, data: Data = None) -> None:
+def demo(*, url: Url = None, key: Key = None, data: Data = None) -> None:
     """Fill in a made-up product: 20 tenants, 90 days, three stories.
 
     Goes into the gateway on this machine, or into ./data if none runs here.
@@ -213,7 +216,7 @@ def demo(*, url: Url = None, data: Data = None) -> None:
 
     if url is None and data is None and not is_up(DEFAULT_URL):
         data = Path("data")
-    where = target(url, data)
+    where = target(url, data, key)
     printing.show_report(asyncio.run(load_demo(where)))
     printing.show_where_to_look(where)
 

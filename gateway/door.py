@@ -1,8 +1,9 @@
-"""The door: who may come in while there are no keys, and nobody before the runtime is up.
+"""The door: who may come in where there are no keys, and nobody before the runtime is up.
 
 Without keys the only protection is that the server speaks to this machine alone. A web page on
 another site can still make the user's own browser call `localhost`, or point a name of its own at
-127.0.0.1; such calls carry a foreign `Origin` or `Host`, and are refused (DECISIONS 25).
+127.0.0.1; such calls carry a foreign `Origin` or `Host`, and are refused (DECISIONS 25). With keys
+they lack the key, which no browser sends by itself, and any host name may be the server's.
 """
 
 from __future__ import annotations
@@ -18,40 +19,45 @@ from raydo.gateway.headers import header
 from raydo.gateway.replies import failure
 from raydo.gateway.tenancy import host_name
 from raydo.pipelining.errors import Forbidden, Overloaded, RaydoError
-from raydo.pipelining.limits import REQUESTS_MAX
+from raydo.pipelining.limits import REQUESTS_MAX, SOCKETS_MAX
 
 ALWAYS_OPEN: Final = frozenset({"/healthz"})
+_INSIDE_MAX: Final = {"http": REQUESTS_MAX, "websocket": SOCKETS_MAX}
 
 
 class Door:
     """Stand before every route: refuse foreigners, the early, and the one too many."""
 
-    def __init__(self, app: ASGIApp, backend: Backend) -> None:
+    def __init__(self, app: ASGIApp, backend: Backend, *, keyed: bool = False) -> None:
         self._app = app
+        self._keyed = keyed
         self._backend = backend
-        self._inside = 0
+        self._inside = dict.fromkeys(_INSIDE_MAX, 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        assert scope["type"] == "http", "the server does not take WebSockets"
+        kind = scope["type"]
         try:
-            self._admit(scope)
+            self._admit(scope, kind)
         except RaydoError as error:
-            await failure(error)(scope, receive, send)
+            await failure(error)(
+                scope, receive, send
+            )  # a socket's handshake is answered by it, too
             return
-        self._inside += 1
+        self._inside[kind] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._inside -= 1
+            self._inside[kind] -= 1
 
-    def _admit(self, scope: Scope) -> None:
-        check_local(header(scope, b"host"), header(scope, b"origin"))
+    def _admit(self, scope: Scope, kind: str) -> None:
+        if not self._keyed:
+            check_local(header(scope, b"host"), header(scope, b"origin"))
         if scope["path"] in ALWAYS_OPEN:
             return
-        if self._inside >= REQUESTS_MAX:
+        if self._inside[kind] >= _INSIDE_MAX[kind]:
             raise Overloaded("Too many requests at once; send again in a moment.")
         self._backend.check()
 

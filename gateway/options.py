@@ -23,7 +23,9 @@ Version = Annotated[
 # Of a server
 Host = Annotated[
     str,
-    typer.Option(envvar="RAYDO_HOST", metavar="HOST", help="Address to listen on; loopback only."),
+    typer.Option(
+        envvar="RAYDO_HOST", metavar="HOST", help="Address to listen on; loopback without --keys."
+    ),
 ]
 Port = Annotated[
     int,
@@ -111,7 +113,7 @@ Keys = Annotated[
     typer.Option(
         "--keys/--no-keys",
         envvar="RAYDO_KEYS",
-        help="API keys. This version has none yet, so it serves this machine only.",
+        help="Ask for API keys; without them only this machine is served.",
     ),
 ]
 
@@ -123,6 +125,10 @@ Url = Annotated[
         metavar="URL",
         help="A running gateway; by default http://127.0.0.1:8000.",
     ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(envvar="RAYDO_KEY", metavar="KEY", help="The key that the gateway asks for."),
 ]
 Data = Annotated[
     Path | None,
@@ -158,6 +164,25 @@ OlderThan = Annotated[
         help="Events older than so many seconds; without it what the weekly run takes.",
     ),
 ]
+
+# Of keys
+KeyKind = Annotated[
+    str,
+    typer.Option(
+        "--kind", metavar="KIND", help="write, read or admin; or server, for all tenants."
+    ),
+]
+KeyOwner = Annotated[
+    str | None,
+    typer.Option("--tenant", "-t", envvar="RAYDO_TENANT", metavar="T", help="Whose key."),
+]
+KeyName = Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is for.")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as it is listed.")]
+Expires = Annotated[
+    float | None,
+    typer.Option("--expires-in", min=0, metavar="S", help="Seconds from now; without it never."),
+]
+Server = Annotated[bool, typer.Option("--server", help="The keys of the server itself.")]
 
 # Of a repair
 Object = Annotated[str, typer.Option("--object", metavar="CLASS", help="Which durable object.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
@@ -80,6 +81,22 @@ def show_tenants(found: list[dict[str, Any]]) -> None:
             cells += [f"pid {one['pid']}", f"{one['host_bytes'] / 2**20:,.0f} MB"]
         sys.stdout.write("\t".join(cells) + "\n")  # rich would expand the tab
     _err.print(f"{len(found):,} in all")
+
+
+def show_keys(found: list[dict[str, Any]]) -> None:
+    """Print one key a line: id, kind, name, made, and until when it is good."""
+    for one in found:
+        cells = [one["id"], one["kind"], one["name"] or "-", _day(one["created_ms"]), "good"]
+        if one["revoked_ms"] is not None:
+            cells[-1] = f"revoked {_day(one['revoked_ms'])}"
+        elif one["expires_ms"] is not None:
+            cells[-1] = f"until {_day(one['expires_ms'])}"
+        sys.stdout.write("\t".join(cells) + "\n")
+    _err.print(f"{len(found):,} in all")
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d")
 
 
 def show_archived(done: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The routes that FastAPI itself makes: probes, operations, and the plain page."""
+"""Probes, and the plain page: what is open to everybody."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ import html
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
-from starlette.responses import Response
 
-from raydo.gateway.archiving import archive_now
 from raydo.gateway.backend import Backend
 from raydo.gateway.page import page
-from raydo.gateway.replies import answer
-
-
-class ArchiveRequest(BaseModel):
-    """The body of POST /admin/archive; without an age it takes what the weekly run would."""
-
-    tenant: str = "default"
-    older_than_s: float | None = None
 
 
 def probes(backend: Backend) -> APIRouter:
@@ -34,15 +23,6 @@ def probes(backend: Backend) -> APIRouter:
     async def readyz() -> dict[str, str]:
         backend.check()
         return {"status": "ready"}
-
-    @router.get("/admin/tenants", tags=["operations"], summary="Every tenant, and where it lives")
-    async def list_tenants() -> Response:
-        return answer({"tenants": await backend.roster()})
-
-    @router.post("/admin/archive", tags=["operations"], summary="Archive a tenant's old events now")
-    async def archive(request: ArchiveRequest) -> Response:
-        stub = backend.analytics(request.tenant)
-        return answer(await archive_now(stub, request.older_than_s))
 
     @router.get("/", include_in_schema=False)
     async def home(request: Request) -> HTMLResponse:

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from raydo.actors.object import Loss
+from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies, decode_json
 from raydo.gateway.replies import answer
-from raydo.gateway.tenancy import parameters, tenant_of
+from raydo.gateway.tenancy import parameters
 from raydo.pipelining.errors import InvalidArgument
 
 DAYS_DEFAULT: Final = 7
@@ -32,14 +33,14 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
 class Queries:
     """Answer the routes that only read."""
 
-    def __init__(self, backend: Backend, bodies: Bodies, domain: str | None = None) -> None:
+    def __init__(self, backend: Backend, bodies: Bodies, access: Access) -> None:
         self._backend = backend
         self._bodies = bodies
-        self._domain = domain
+        self._access = access
 
     async def stats(self, scope: Scope, _receive: Receive) -> Response:
         """Who is active now, events by name, and the declared counters."""
-        tenant = tenant_of(scope, parameters(scope), self._domain)
+        tenant = await self._access.tenant(scope, parameters(scope), "read")
         stub = self._backend.analytics(tenant)
         stats, lost = await asyncio.gather(stub.stats(), stub.degraded())
         return _marked(stats, lost, inside=True)
@@ -47,7 +48,7 @@ class Queries:
     async def dau(self, scope: Scope, _receive: Receive) -> Response:
         """Daily active users by calendar day, newest first."""
         query = parameters(scope)
-        tenant = tenant_of(scope, query, self._domain)
+        tenant = await self._access.tenant(scope, query, "read")
         days = _whole(query, "days", DAYS_DEFAULT)
         stub = self._backend.analytics(tenant)
         metrics = stub.dau(days, query.get("tz"), query.get("to"))
@@ -55,7 +56,7 @@ class Queries:
 
     async def query(self, scope: Scope, receive: Receive) -> Response:
         """Run one read-only SELECT over the tenant's own data."""
-        tenant = tenant_of(scope, parameters(scope), self._domain)
+        tenant = await self._access.tenant(scope, parameters(scope), "read")
         async with self._bodies.read(scope, receive) as body:
             question = decode_json(body, Question)
         stub = self._backend.analytics(tenant)

@@ -1,7 +1,8 @@
-"""POST /rpc: frames of the Python client, carried to their object as they are.
+"""POST /rpc: Cap'n Web batches in text, and frames of the Python client, told apart by their label.
 
-The body is msgpack of `[class, tenant, envelope]` and the reply is the envelope's answer; both
-pass through unread, so a chain of any length stays one request and one actor call.
+The body of a frame is msgpack of `[class, tenant, envelope]` and the reply is the envelope's answer;
+both pass through unread, so a chain of any length stays one request and one actor call. The official
+Cap'n Web client labels its batches `text/plain`, or not at all.
 """
 
 from __future__ import annotations
@@ -11,34 +12,43 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
+from raydo.gateway.capnweb import CapnWeb
 from raydo.gateway.headers import header
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import InvalidArgument, UnsupportedMedia
 from raydo.pipelining.noun import Noun, noun
 
 MSGPACK: Final = "application/msgpack"
+_TEXT: Final = frozenset({b"", b"text/plain"})
 
 
 class Rpc:
     """Answer the route that carries frames."""
 
-    def __init__(self, backend: Backend, bodies: Bodies) -> None:
+    def __init__(self, backend: Backend, bodies: Bodies, access: Access, capnweb: CapnWeb) -> None:
+        self._access = access
         self._backend = backend
         self._bodies = bodies
+        self._capnweb = capnweb
 
     async def rpc(self, scope: Scope, receive: Receive) -> Response:
-        """Deliver one envelope to one object."""
+        """Answer one batch, or deliver one envelope to one object."""
         kind = (header(scope, b"content-type") or b"").partition(b";")[0].strip().lower()
+        if kind in _TEXT:
+            return await self._capnweb.batch(scope, receive)
         if kind != MSGPACK.encode():
             raise UnsupportedMedia(
-                f"/rpc takes the Python client's frames, labelled {MSGPACK}; "
-                "this version does not speak Cap'n Web yet."
+                f"/rpc takes Cap'n Web's batches, labelled text/plain, and the Python client's "
+                f"frames, labelled {MSGPACK}."
             )
+        caller = await self._access.caller(scope)
         async with self._bodies.read(scope, receive) as body:
             target, envelope = addressed(body)
-            reply = await self._backend.check().deliver(target, envelope)
+            caller.check_envelope(target, envelope)
+            reply = await self._backend.deliver(target, envelope)
         return Response(reply, media_type=MSGPACK)
 
 

@@ -162,7 +162,10 @@ _BATCH: Final[Schema] = {
     ),
     "application/x-ndjson": {"schema": {**_TEXT, "description": "one event a line"}},
 }
-_BINARY: Final[Schema] = {"application/msgpack": {"schema": {**_TEXT, "format": "binary"}}}
+_RPC: Final[Schema] = {
+    "text/plain": {"schema": {**_TEXT, "description": "Cap'n Web messages, one a line"}},
+    "application/msgpack": {"schema": {**_TEXT, "format": "binary"}},
+}
 
 OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
     ("/track", "post"): _operation(
@@ -199,8 +202,13 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
         ),
     ),
     ("/rpc", "post"): {
-        **_operation("Frames of the Python client", _TEXT, tag="objects", body=_BINARY),
-        "parameters": [],
+        **_operation(
+            "A batch of the Cap'n Web client, or a frame of the Python client",
+            _TEXT,
+            tag="objects",
+            body=_RPC,
+        ),
+        "description": "A WebSocket on the same path speaks Cap'n Web as long as it is open.",
     },
 }
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -28,8 +28,11 @@ from raydo.actors.settings import Settings
 from raydo.gateway.app import create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import is_loopback
+from raydo.gateway.keyring import Keyring
 from raydo.pipelining.errors import Forbidden, InvalidArgument
-from raydo.pipelining.limits import REQUESTS_END_S, SHUTDOWN_S
+from raydo.pipelining.limits import BODY_BYTES_MAX, REQUESTS_END_S, SHUTDOWN_S
+from raydo.pipelining.noun import Noun
+from raydo.pipelining.stub import make_stub
 
 INTERRUPTED: Final = 130
 
@@ -43,6 +46,7 @@ class Plan:
     port: int = 8000
     embedded: bool = False
     domain: str | None = None
+    keyed: bool = False
 
 
 class Server(uvicorn.Server):
@@ -87,14 +91,15 @@ class Run:
 
     def _server(self, backend: Backend) -> Server:
         config = uvicorn.Config(
-            create_app(backend, domain=self.plan.domain),
+            create_app(backend, domain=self.plan.domain, keyed=self.plan.keyed),
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=BODY_BYTES_MAX,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # keyless, nobody but this machine is spoken to
+            proxy_headers=False,  # nothing here depends on who is in between
             timeout_graceful_shutdown=REQUESTS_END_S,
         )
         return Server(config)
@@ -109,18 +114,26 @@ class Run:
         self.console.print(f"Listening on {self.url}, {self._waiting_for()}")
         try:
             served = await backend.open()
+            first = await self._first_key(backend) if self.plan.keyed else None
         except BaseException:  # whatever it was, nothing will ever be served
             server.should_exit = True
             raise
         if not self.stopping:
-            self._welcome(served)
+            self._welcome(served, first)
 
     def _waiting_for(self) -> str:
         if self.plan.embedded:
             return "opening the data folder."
         return "starting Ray (some ten seconds)."
 
-    def _welcome(self, served: Served) -> None:
+    async def _first_key(self, backend: Backend) -> Path | None:
+        def keys(target: Noun) -> Any:
+            stub: Any = make_stub(target.cls, target.id, backend.check())
+            return stub.keys
+
+        return await Keyring(keys).begin(self.plan.settings.data)
+
+    def _welcome(self, served: Served, first_key: Path | None) -> None:
         dashboard = served.runtime.dashboard_url
         lines = [
             "[bold green]raydo is ready.[/]",
@@ -133,6 +146,8 @@ class Run:
         if dashboard:  # it shows nothing before it has been told
             token = token_path(self.plan.settings.data)
             lines.insert(4, f"                 asks for the token in {token.resolve()}")
+        if first_key is not None:
+            lines.insert(-1, f"  Server's key   in {first_key.resolve()}: keep it, delete the file")
         for line in lines:
             self.console.print(line, soft_wrap=True)
 
@@ -162,7 +177,10 @@ def serve(plan: Plan) -> None:
     """
     # A console script has its own folder there instead; a user's objects lie where they started us.
     sys.path.insert(0, str(Path.cwd()))
-    with bind(plan.host, plan.port) as listener, asyncio.Runner(loop_factory=_loop) as runner:
+    with (
+        bind(plan.host, plan.port, keyed=plan.keyed) as listener,
+        asyncio.Runner(loop_factory=_loop) as runner,
+    ):
         runner.run(Run(plan, listener)())
 
 
@@ -170,8 +188,8 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Take the address to listen on, which must be this machine's own as long as there are no keys.
+def bind(host: str, port: int, *, keyed: bool = False) -> socket.socket:
+    """Take the address to listen on, which must be this machine's own where there are no keys.
 
     Raises:
         Forbidden: another address. InvalidArgument: unknown, or in use.
@@ -182,10 +200,10 @@ def bind(host: str, port: int) -> socket.socket:
         raise InvalidArgument(f"{host}:{port} is no address to listen on.") from None
     found.sort(key=lambda one: one[0] != socket.AF_INET)  # `localhost` is both; most expect IPv4
     family, _, _, _, address = found[0]
-    if not is_loopback(str(address[0])):
+    if not keyed and not is_loopback(str(address[0])):
         raise Forbidden(
             f"Without API keys only this machine may reach the server, so not {host}: "
-            "leave --host out, or put a proxy that checks who is calling in front."
+            "leave --host out, or ask for keys with --keys."
         )
     try:
         return socket.create_server(address[:2], family=family, backlog=2048)

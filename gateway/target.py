@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -26,6 +26,7 @@ class Target:
 
     url: str | None = None
     data: Path | None = None
+    key: str | None = None
 
     def __str__(self) -> str:
         return self.url if self.url is not None else str(self.data)
@@ -39,10 +40,26 @@ class Target:
         if self.url is None:
             return connect(data=self.data, timeout_s=COMMAND_TIMEOUT_S)
         wait_until_ready(self.url)
-        return connect(self.url, timeout_s=COMMAND_TIMEOUT_S)
+        return connect(self.url, key=self.key, timeout_s=COMMAND_TIMEOUT_S)
+
+    def ask(self, method: str, path: str, **request: Any) -> Any:
+        """Ask the gateway over HTTP, and give the JSON of its answer.
+
+        Raises:
+            RaydoError: what it refuses.
+        """
+        assert self.url is not None
+        wait_until_ready(self.url)
+        headers = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+        response = httpx.request(
+            method, self.url + path, headers=headers, timeout=COMMAND_TIMEOUT_S, **request
+        )
+        if not response.is_success:
+            raise decode_error(response.json())
+        return response.json()
 
 
-def target(url: str | None, data: Path | None) -> Target:
+def target(url: str | None, data: Path | None, key: str | None = None) -> Target:
     """Choose by what was given; with nothing given it is the gateway on this machine.
 
     Raises:
@@ -52,7 +69,7 @@ def target(url: str | None, data: Path | None) -> Target:
         raise InvalidArgument("Give --url for a running gateway or --data for a folder, not both.")
     if data is not None:
         return Target(data=data)
-    return Target(url=(url or DEFAULT_URL).rstrip("/"))
+    return Target(url=(url or DEFAULT_URL).rstrip("/"), key=key)
 
 
 def wait_until_ready(url: str, sleep: Callable[[float], None] = time.sleep) -> None:

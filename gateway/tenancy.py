@@ -1,7 +1,7 @@
-"""Whose request this is, while there are no keys to say it.
+"""Whose data a request names.
 
 A tenant is named by `X-Tenant`, by `?tenant=`, or by the host name's first label under a
-configured domain, in this order; a request that names none belongs to `default`. A request that
+configured domain, in this order; without keys one that names none belongs to `default`. A request that
 names two is refused: guessing would put one tenant's events into another's books.
 """
 
@@ -48,7 +48,17 @@ def parameters(scope: Scope) -> dict[str, str]:
 
 
 def tenant_of(scope: Scope, query: dict[str, str], domain: str | None = None) -> str:
-    """Name the tenant of a request.
+    """Name the tenant of a request, which may leave it out.
+
+    Raises:
+        InvalidTenant: not a tenant id, or two different ones.
+    """
+    named = named_tenant(scope, query, domain)
+    return DEFAULT_TENANT if named is None else named
+
+
+def named_tenant(scope: Scope, query: dict[str, str], domain: str | None = None) -> str | None:
+    """Read which tenant a request names, if it names one.
 
     Raises:
         InvalidTenant: not a tenant id, or two different ones.
@@ -57,7 +67,8 @@ def tenant_of(scope: Scope, query: dict[str, str], domain: str | None = None) ->
     if len(named) > 1:
         raise InvalidTenant("X-Tenant and ?tenant= name different tenants.")
     if not named:
-        return _from_host(scope, domain) or DEFAULT_TENANT
+        label = _from_host(scope, domain)
+        return noun("", label).id if label else None
     return noun("", named.pop()).id
 
 

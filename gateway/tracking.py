@@ -11,26 +11,33 @@ from starlette.types import Receive, Scope
 
 from raydo.actors.analytics import Ingested
 from raydo.actors.event import parse_time
+from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Batch, Bodies, inline, many_events, one_event
 from raydo.gateway.replies import success
-from raydo.gateway.tenancy import parameters, tenant_of
+from raydo.gateway.tenancy import parameters
 from raydo.pipelining.errors import decode_error
+from raydo.pipelining.method import Needs
 
 
 class Tracking:
     """Answer the routes that take events."""
 
-    def __init__(self, backend: Backend, bodies: Bodies, domain: str | None = None) -> None:
+    def __init__(self, backend: Backend, bodies: Bodies, access: Access) -> None:
         self._backend = backend
         self._bodies = bodies
-        self._domain = domain
+        self._access = access
 
     async def track(self, scope: Scope, receive: Receive) -> Response:
         """Take one event; its rejection is the reply's error."""
-        tenant = tenant_of(scope, parameters(scope), self._domain)
+        query = parameters(scope)
+        if self._access.has_key(scope):  # nobody else's body is worth reading first
+            tenant = await self._access.tenant(scope, query, "write")
         async with self._bodies.read(scope, receive) as body:
-            result = await self._ingest(tenant, one_event(body), historical=False)
+            events = one_event(body)
+            if not self._access.has_key(scope):
+                tenant = await self._access.tenant(scope, query, "write", events.write_key)
+            result = await self._ingest(tenant, events, historical=False)
         if rejected := result["rejected"]:
             raise decode_error({"code": rejected[0]["code"], "message": rejected[0]["error"]})
         return success(id=result["ids"][0])
@@ -38,10 +45,14 @@ class Tracking:
     async def batch(self, scope: Scope, receive: Receive) -> Response:
         """Take many events; each is judged by itself, and the reply lists those refused."""
         query = parameters(scope)
-        tenant = tenant_of(scope, query, self._domain)
         historical = query.get("historical") in {"1", "true"}
+        needs: Needs = "admin" if historical else "write"  # who states an event's own receipt
+        if self._access.has_key(scope):
+            tenant = await self._access.tenant(scope, query, needs)
         async with self._bodies.read(scope, receive) as body:
             events = await inline(many_events, body)
+            if not self._access.has_key(scope):
+                tenant = await self._access.tenant(scope, query, needs, events.write_key)
             result = await self._ingest(tenant, events, historical=historical)
         return success(
             accepted=result["accepted"],
@@ -52,4 +63,6 @@ class Tracking:
     async def _ingest(self, tenant: str, events: Batch, *, historical: bool) -> Ingested:
         sent_at_ms = None if events.sent_at is None else parse_time(events.sent_at, "$.sentAt")
         stub = self._backend.analytics(tenant)
-        return await stub.ingest(events.items, sent_at_ms=sent_at_ms, historical=historical)
+        done = await stub.ingest(events.items, sent_at_ms=sent_at_ms, historical=historical)
+        self._backend.bells.ring(tenant)
+        return done

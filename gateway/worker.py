@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from raydo.gateway.access import Entry
 from raydo.gateway.programs import Programs
 from raydo.pipelining.capnweb.session import Session
 from raydo.pipelining.capnweb.work import Await, Run
@@ -17,8 +18,15 @@ from raydo.pipelining.limits import CALL_TIMEOUT_S
 class Worker:
     """Deliver one session's programs, await what its gateway's methods returned."""
 
-    def __init__(self, session: Session, programs: Programs, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        programs: Programs,
+        changed: Callable[[], None],
+        entry: Entry,
+    ) -> None:
         self._session = session
+        self._entry = entry
         self._programs = programs
         self._changed = changed  # called when something has come back
         self._runs: set[asyncio.Task[None]] = set()
@@ -35,6 +43,7 @@ class Worker:
 
     def _start(self, run: Run) -> None:
         try:
+            self._entry.check_program(run.noun, run.program)
             future = self._programs.start(run.noun, run.program)
         except RaydoError as error:
             self._session.answer(run.ticket, error)

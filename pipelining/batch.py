@@ -21,7 +21,8 @@ from raydo.pipelining.compile import Compiled, Item, Mark, compile_queue
 from raydo.pipelining.deadline import Deadlines
 from raydo.pipelining.delivery import Frame, Sender
 from raydo.pipelining.derive import Path, anchor, derive, prepare
-from raydo.pipelining.errors import NotConnected, PromiseMisused
+from raydo.pipelining.errors import NotConnected, OutboxFull, PromiseMisused
+from raydo.pipelining.kept import KeptFrame
 from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX
 from raydo.pipelining.promise import CastPromise, Promise
 from raydo.pipelining.settle import Told, refuse, report_lost, settle, tell
@@ -53,6 +54,7 @@ class Batch:
         thread: int,
     ) -> None:
         self.noun = noun
+        self._session = session
         self._outbox = outbox
         self._loop = loop
         self._thread = thread
@@ -96,9 +98,33 @@ class Batch:
                 return
             self._check_open()
             self._outbox.take(size)
+            if self._outbox.journal is not None and type(item) is tuple:
+                self._write_down(promise._name, item[0])
             self._queue.append(item)
             full = len(self._queue) >= CASTS_PER_FRAME_MAX
             self._hurry(_AT_ONCE if full else _LINGERING)
+
+    def _write_down(self, name: str, op: bytes) -> None:
+        assert self._outbox.journal is not None
+        try:
+            self._outbox.journal.add(self.noun, name, op)
+        except OutboxFull:
+            self._outbox.give(1, len(op))
+            self._outbox.stats.casts_sent -= 1
+            self._outbox.stats.casts_queued -= 1
+            self._outbox.stats.casts_dropped += 1
+            raise
+
+    def _write_frame(self, compiled: Compiled) -> None:
+        if self._outbox.journal is not None and compiled.casts:
+            n, casts = self._sender.next_n, len(compiled.casts)
+            made = (self.noun, self._session, n, compiled.program, casts, compiled.cast_bytes)
+            self._outbox.journal.frame(KeptFrame(*made), compiled.plain)
+
+    def cast_again(self, name: str, op: bytes) -> None:
+        """Queue a cast that an earlier process left. The lock is held."""
+        self._queue.append((op, _nobody, name))
+        self._hurry(_AT_ONCE)
 
     def _prepare_cast(self, promise: CastPromise[Any]) -> None:
         if prepare(promise):
@@ -216,20 +242,22 @@ class Batch:
             return True
         compiled = compile_queue(self._queue, self._refuse, alone=self._sender.idle)
         if compiled.program:
-            self._sender.add(
-                Frame(
-                    compiled.program,
-                    partial(self._settle, compiled),
-                    compiled.wanted,
-                    aside=compiled.aside,
-                )
-            )
+            settle = partial(self._settle, compiled, self._sender.next_n)
+            self._write_frame(compiled)
+            self._sender.add(Frame(compiled.program, settle, compiled.wanted, aside=compiled.aside))
         if compiled.waits_for is not None:
             self._resume_after(compiled.waits_for)
         return compiled.waits_for is None
 
-    def _settle(self, compiled: Compiled, outcome: Any) -> None:
-        settle(self.noun, self._outbox, compiled, outcome)
+    def _settle(self, compiled: Compiled, n: int, outcome: Any) -> None:
+        kept = False
+        journal = self._outbox.journal
+        if journal is not None and compiled.casts:
+            kept = self._closed  # for whoever opens the outbox next
+            if not kept:
+                with self._outbox.lock:
+                    journal.answered(self._session, n)
+        settle(self.noun, self._outbox, compiled, outcome, kept=kept)
 
     def _refuse(self, promise: Promise[Any], error: Exception) -> None:
         if isinstance(promise, CastPromise):
@@ -260,7 +288,8 @@ class Batch:
             match item:
                 case (op, kept, name):
                     promise: Promise[Any] | None = kept()
-                    lost.append(name)
+                    if self._outbox.journal is None:
+                        lost.append(name)
                     self._outbox.give(1, len(op))
                 case Promise():
                     promise = item
@@ -275,6 +304,10 @@ class Batch:
         if lost:
             report_lost(self.noun, self._outbox, lost, error)
         tell(told)
+
+
+def _nobody() -> None:
+    """Stand where a reference to a promise would, for a cast whose maker is gone."""
 
 
 def _local(path: Path, done: Done, state: Settled) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
-from weakref import ref
 
 from raydo.pipelining.aside import goes_aside
 from raydo.pipelining.assemble import ProgramAssembler
@@ -19,7 +18,7 @@ from raydo.pipelining.state import Pending, Settled
 
 # A plain cast: its instruction, its promise if anybody still holds it, its name. Tuples, because
 # these are made a hundred thousand times a second.
-QueuedCast: TypeAlias = tuple[bytes, "ref[CastPromise[Any]]", str]
+QueuedCast: TypeAlias = tuple[bytes, Callable[[], CastPromise[Any] | None], str]
 Mark: TypeAlias = Callable[[], None]
 Item: TypeAlias = QueuedCast | Promise[Any] | Mark
 Refuse: TypeAlias = Callable[[Promise[Any], Exception], None]
@@ -28,7 +27,7 @@ Refuse: TypeAlias = Callable[[Promise[Any], Exception], None]
 class Compiled:
     """A program, who waits for which of its instructions, and which of them are casts."""
 
-    __slots__ = ("aside", "cast_bytes", "casts", "outputs", "program", "waits_for")
+    __slots__ = ("aside", "cast_bytes", "casts", "outputs", "plain", "program", "waits_for")
 
     def __init__(self) -> None:
         self.program = b""
@@ -36,6 +35,7 @@ class Compiled:
         self.outputs: dict[int, Promise[Any]] = {}
         self.casts: dict[int, str] = {}
         self.cast_bytes = 0
+        self.plain = 0  # how many of the casts were encoded when they were made
         self.waits_for: Promise[Any] | None = None  # what the next item in the queue needs first
 
     def wanted(self) -> bool:
@@ -81,7 +81,7 @@ class _Compiler:
             return self._take_promise(item)
         return False  # a mark: the batch sees to it
 
-    def _take_cast(self, op: bytes, kept: ref[CastPromise[Any]], name: str) -> bool:
+    def _take_cast(self, op: bytes, kept: Callable[[], CastPromise[Any] | None], name: str) -> bool:
         if self.size and self.size + len(op) > FRAME_FILL_BYTES:
             return False
         self.queue.popleft()
@@ -89,6 +89,7 @@ class _Compiler:
         promise = kept()
         index = self.program.append(op, promise)
         self._note_cast(index, name, len(op))
+        self.compiled.plain += 1
         if promise is not None:
             self.compiled.outputs[index] = promise
         return True

@@ -13,8 +13,9 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from raydo.pipelining.background import LoopThread
 from raydo.pipelining.batch import Batch
@@ -29,6 +30,9 @@ from raydo.pipelining.state import Settled
 from raydo.pipelining.stub import Stub, make_stub
 from raydo.pipelining.transport import Transport
 
+if TYPE_CHECKING:
+    from raydo.pipelining.redelivery import Redelivery
+
 T = TypeVar("T")
 
 TransportFactory = Callable[[], Awaitable[Transport]]
@@ -41,6 +45,7 @@ _FORKED: Final = (
     "This process was forked after raydo.connect(), and a connection cannot be shared with a child. "
     "Call raydo.connect() again in the child."
 )
+_inherited: Final[list[Outbox]] = []
 _CLOSED: Final = "This connection was closed; make another with raydo.connect()."
 
 
@@ -55,7 +60,10 @@ class Connection:
         on_error: OnError | None = None,
         patient: bool = True,
         default: bool = True,
+        outbox: str | Path | None = None,
     ) -> None:
+        self._journal_path = None if outbox is None else Path(outbox)
+        self._redelivery: Redelivery | None = None  # of what an earlier process left
         self._factory = transport_factory
         self._outbox = Outbox(on_error, seconds(timeout_s), patient=patient)
         self._default = default
@@ -85,7 +93,7 @@ class Connection:
             return replace(self._outbox.stats)
 
     def flush(self, *, timeout_s: Timeout | None = None) -> Later[None]:
-        """Send all casts made so far; awaited, this returns when they are durable.
+        """Send all casts made so far here; awaited, this returns when they are durable.
 
         Raises (when awaited):
             TimedOut: some still wait; they stay queued.
@@ -166,10 +174,37 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._unusable = None
+        if self._journal_path is not None:
+            try:
+                self._open_journal(self._journal_path)
+            except BaseException:
+                self._unusable = _CLOSED
+                await self._transport.close()
+                raise
         entered(self)
         if self._default:
             make_default(self)
         return self
+
+    def _open_journal(self, path: Path) -> None:
+        """Keep casts on disk from here on, and send what an earlier process left there."""
+        from raydo.pipelining.journal import Journal
+        from raydo.pipelining.redelivery import Redelivery
+
+        assert self._transport is not None
+        journal = self._outbox.journal = Journal(path)
+        frames, casts = journal.frames(), journal.casts()
+        for frame in frames:
+            self._outbox.take_kept(frame.casts, frame.bytes)
+        for cast in casts:
+            self._outbox.take_kept(1, len(cast.op))
+        if frames:
+            self._redelivery = Redelivery(self._transport, self._outbox, journal)
+            self._sending_kept = asyncio.create_task(self._redelivery.run(frames))
+        with self._outbox.lock:  # before all that is cast from here on
+            for cast in casts:
+                journal.queued_again(cast)
+                self.carrier(cast.noun).cast_again(cast.name, cast.op)
 
     def _check_new(self) -> None:
         if self._unusable is not _NOT_OPEN:
@@ -194,10 +229,16 @@ class Connection:
 
     def _end(self) -> None:
         lost = ConnectionLost("The connection was closed before this was known to be delivered.")
+        if self._redelivery is not None:
+            self._sending_kept.cancel()
+            self._redelivery.close(lost)
         for batch in self._batches.values():
             batch.close(lost)
         self._batches.clear()
         self._outbox.report_unseen()
+        journal, self._outbox.journal = self._outbox.journal, None
+        if journal is not None:
+            journal.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -267,6 +308,7 @@ class Connection:
         self._unusable = _FORKED
         self._own_loop = None
         self._transport = None
+        _inherited.append(self._outbox)  # to close its file here would damage the parent's
         self._outbox = Outbox()
         drop_default(self)
 

@@ -13,7 +13,7 @@ whether the same call may succeed when it is made again.
         * `UnsupportedMedia`: a content type or content encoding that is not understood
         * `QueryError`: SQL that does not run; `QueryForbidden`: SQL that may not; `QueryLimit`: over a limit
         * `DataInUse`: another process owns the data folder; `DataUnreadable`: not ours, or too new
-        * `Forbidden`: not with this key, host name or origin
+        * `Unauthorized`: no key, or none that is known; `Forbidden`: not with this key, host name or origin
         * `OutcomeUnknown`: a retried program was applied, and its reply is no longer kept
     * `ObjectFailed`: the durable object's own code raised; carries the type's name
     * `Unavailable`: not now; the same call may succeed later (`retryable`)
@@ -134,6 +134,11 @@ class DataInUse(CallerError):
 class DataUnreadable(CallerError):
     code = "data_unreadable"
     status = 409
+
+
+class Unauthorized(CallerError):
+    code = "unauthorized"
+    status = 401
 
 
 class Forbidden(CallerError):

@@ -41,7 +41,7 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.limits import FRAME_BYTES_MAX, MAP_ITEMS_MAX, PROGRAM_STEPS_MAX
 from raydo.pipelining.method import Method, methods_of
 from raydo.pipelining.operands import Failed, Poisoned, Waits, at, fill, weigh
-from raydo.pipelining.reach import step_into, unknown_method
+from raydo.pipelining.reach import peek, step_into, unknown_method
 from raydo.pipelining.unfinished import Postponed, Rest, Unfinished
 
 logger = logging.getLogger("raydo")
@@ -173,7 +173,7 @@ class _Run:
         if type(op) is Call:
             return self._call(op, target, values, outer)
         if type(op) is Get:
-            return step_into(target, op.key)
+            return peek(target, op.key) if op.lenient else step_into(target, op.key)
         if type(op) is Map:
             captured = [at(index, values, outer) for index in op.captures]
             return self._map(op.body, target, captured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -54,32 +55,32 @@ class HttpTransport:
             raise NotConnected("This connection has been closed.") from error
         if response.status_code == 200:
             return response.content
-        raise _refusal(response)
+        raise refusal(
+            str(response.url),
+            response.status_code,
+            response.reason_phrase,
+            response.content,
+            response.headers.get("retry-after", ""),
+        )
 
     async def close(self) -> None:
         await self._client.aclose()
 
 
-def _refusal(response: httpx.Response) -> RaydoError:
+def refusal(url: str, status: int, phrase: str, body: bytes, retry_after: str) -> RaydoError:
     """Read the error of a reply, which may come from something else than raydo."""
     try:
-        wire: Any = response.json()
+        wire: Any = json.loads(body)
     except ValueError:
         wire = None
     if isinstance(wire, dict) and isinstance(wire.get("code"), str):
         error = decode_error(wire)
     else:
-        said = f"{response.url} answered {response.status_code} {response.reason_phrase}."
-        unavailable = response.status_code in _UNAVAILABLE
-        error = ConnectionLost(said) if unavailable else RemoteError(said)
-    if isinstance(error, Unavailable) and error.retry_after_s is None:
-        error.retry_after_s = _retry_after_s(response)
+        said = f"{url} answered {status} {phrase}."
+        error = ConnectionLost(said) if status in _UNAVAILABLE else RemoteError(said)
+    if isinstance(error, Unavailable) and error.retry_after_s is None and retry_after.isdecimal():
+        error.retry_after_s = float(retry_after)
     return error
-
-
-def _retry_after_s(response: httpx.Response) -> float | None:
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else None
 
 
 if TYPE_CHECKING:

@@ -75,8 +75,29 @@ GZIP_MEMBERS_MAX: Final = 64  # a body of a million empty members would take min
 BODY_INLINE_BYTES_MAX: Final = 256 * 1024  # a larger body is unpacked on a thread, not in the loop
 BODIES_BYTES_MAX: Final = 256 * 1024 * 1024  # all bodies that a gateway holds at one time
 REQUESTS_MAX: Final = 4_096  # requests that a gateway works on at one time; the next gets 503
+SOCKET_FRAMES_MAX: Final = 256  # envelopes of one socket under way; then it is not read further
+SOCKETS_MAX: Final = 4_096  # WebSockets that a gateway has open; the next gets 503
 FUTURE_S_MAX: Final = 24 * 3600  # a timestamp further ahead is clamped to its receipt and marked
 DEDUPE_DAYS: Final = 7  # a message id counts once within this many days of its receipt
+
+# Keys
+KEYS_MAX: Final = 1_000  # of one tenant, those that no longer open anything included
+SESSION_KEYS_MAX: Final = 100  # that one session shows
+KEY_NAME_BYTES_MAX: Final = 200
+KEY_VERDICT_S: Final = (
+    10.0  # how long a gateway believes what it was told of a key: within this time
+)
+# it is revoked everywhere, and at once at the gateway that revoked it
+KEY_REFUSAL_S: Final = 0.25  # from a wrong key to its refusal, so that its time tells nothing
+KEY_VERDICTS_MAX: Final = 20_000  # keys of which a gateway remembers whether they are good
+KEY_CHECKS_MAX: Final = 256  # keys that a gateway asks about at once; the next gets 503
+
+# Subscriptions
+CHANGES_EVENTS_MAX: Final = 500  # events in one push: 16 MB at most, and a turn of some ms
+WATCH_LOOK_S: Final = (
+    1.0  # how often a subscription looks for what did not pass through its gateway
+)
+WATCH_PAUSE_S: Final = 0.05  # between two looks at a busy tenant
 
 # Imports
 IMPORT_BATCH_EVENTS: Final = 2_000  # events in one call: few enough that progress moves

@@ -35,12 +35,13 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Kind = Literal["call", "cast"]
+Needs = Literal["write", "read", "admin"]  # the kind of key that may call it, beside an admin key
 
 TAKEN_NAMES: Final = frozenset({"map", "then"})  # a promise's own two methods
 
 
 class Method(Generic[P, R]):
-    """One declared method: its name, its kind, its other names, its function."""
+    """One declared method: its name, its kind, its other names, the key it needs, its function."""
 
     def __init__(
         self,
@@ -48,6 +49,8 @@ class Method(Generic[P, R]):
         kind: Kind,
         js: str | None,
         alias: tuple[str, ...],
+        needs: Needs,
+        *,
         aside: bool = False,
     ) -> None:
         self.func = func
@@ -55,6 +58,7 @@ class Method(Generic[P, R]):
         self.kind = kind
         self.js = js
         self.alias = alias
+        self.needs = needs
         self.name = func.__name__
         self.__doc__ = func.__doc__
         self.__wrapped__ = func
@@ -129,18 +133,24 @@ def _declare(
     kind: Kind,
     js: str | None,
     alias: tuple[str, ...],
+    needs: Needs,
+    *,
     aside: bool = False,
 ) -> Any:
     if func is None:
-        return lambda func: Method(func, kind, js, alias, aside)
-    return Method(func, kind, js, alias, aside)
+        return lambda func: Method(func, kind, js, alias, needs, aside=aside)
+    return Method(func, kind, js, alias, needs, aside=aside)
 
 
 @overload
 def call(func: Callable[Concatenate[Any, P], R], /) -> Method[P, R]: ...
 @overload
 def call(
-    *, js: str | None = None, alias: tuple[str, ...] = (), aside: bool = False
+    *,
+    js: str | None = None,
+    alias: tuple[str, ...] = (),
+    needs: Needs = "admin",
+    aside: bool = False,
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Method[P, R]]: ...
 def call(
     func: Callable[..., Any] | None = None,
@@ -148,20 +158,23 @@ def call(
     *,
     js: str | None = None,
     alias: tuple[str, ...] = (),
+    needs: Needs = "admin",
     aside: bool = False,
 ) -> Any:
-    """Declare a method that callers may await: `@call`, or `@call(js="getDAU", alias=(…))`.
+    """Declare a method that callers may await: `@call`, or `@call(js="getDAU", needs="read")`.
 
-    One whose answers may take long is `aside`: its calls travel alone, and nothing waits for them.
+    `needs` says which kind of key a server with keys asks for: "read" or "write" let such keys call
+    it; without it only an admin key does. One whose answers may take long is `aside`: its calls
+    travel alone, and nothing waits for them.
     """
-    return _declare(func, "call", js, alias, aside)
+    return _declare(func, "call", js, alias, needs, aside=aside)
 
 
 @overload
 def cast(func: Callable[Concatenate[Any, P], R], /) -> Method[P, R]: ...
 @overload
 def cast(
-    *, js: str | None = None, alias: tuple[str, ...] = ()
+    *, js: str | None = None, alias: tuple[str, ...] = (), needs: Needs = "admin"
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Method[P, R]]: ...
 def cast(
     func: Callable[..., Any] | None = None,
@@ -169,9 +182,10 @@ def cast(
     *,
     js: str | None = None,
     alias: tuple[str, ...] = (),
+    needs: Needs = "admin",
 ) -> Any:
     """Declare a method that callers tell and need not await: sent at once, in order, batched."""
-    return _declare(func, "cast", js, alias)
+    return _declare(func, "cast", js, alias, needs)
 
 
 class Exposed(Generic[T]):

@@ -7,11 +7,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from raydo.pipelining.errors import OutboxFull
 from raydo.pipelining.limits import CALL_TIMEOUT_S, OUTBOX_BYTES_MAX, OUTBOX_CASTS_MAX
 from raydo.pipelining.state import Settled
+
+if TYPE_CHECKING:
+    from raydo.pipelining.journal import Journal
 
 logger: Final = logging.getLogger("raydo")
 
@@ -31,6 +34,8 @@ class Stats:
     casts_failed: int = 0
     casts_dropped: int = 0  # refused here because the outbox was full
     casts_waiting: int = 0
+    bytes_waiting: int = 0
+    casts_kept: int = 0  # of those that wait: left in the outbox's file by an earlier process
 
 
 class Outbox:
@@ -47,7 +52,7 @@ class Outbox:
         self.stats: Final = Stats()
         self.timeout_s: Final = timeout_s
         self.patient: Final = patient  # whether to try again when the other side is too busy
-        self.bytes = 0
+        self.journal: Journal | None = None  # where casts are kept on disk
         self._on_error = on_error
         self._unseen: weakref.WeakSet[Settled] = weakref.WeakSet()
 
@@ -58,21 +63,28 @@ class Outbox:
             OutboxFull: over a bound; the cast is dropped and counted.
         """
         stats = self.stats
-        if stats.casts_waiting >= OUTBOX_CASTS_MAX or self.bytes + size > OUTBOX_BYTES_MAX:
+        if stats.casts_waiting >= OUTBOX_CASTS_MAX or stats.bytes_waiting + size > OUTBOX_BYTES_MAX:
             stats.casts_dropped += 1
             raise OutboxFull(
-                f"{stats.casts_waiting:,} casts of {self.bytes:,} bytes wait already, so this one "
+                f"{stats.casts_waiting:,} casts of {stats.bytes_waiting:,} bytes wait already, so this one "
                 f"was dropped ({stats.casts_dropped:,} dropped so far). Await some, or flush()."
             )
         stats.casts_queued += 1
         stats.casts_waiting += 1
-        self.bytes += size
+        stats.bytes_waiting += size
+
+    def take_kept(self, casts: int, size: int) -> None:
+        """Take over casts that an earlier process left; there is always room for those."""
+        self.stats.casts_kept += casts
+        self.stats.casts_queued += casts
+        self.stats.casts_waiting += casts
+        self.stats.bytes_waiting += size
 
     def give(self, casts: int, size: int) -> None:
         """Take note that casts wait no longer."""
         self.stats.casts_waiting -= casts
         self.stats.casts_sent += casts
-        self.bytes -= size
+        self.stats.bytes_waiting -= size
 
     def report_unless_seen(self, state: Settled, where: str) -> None:
         """Report a cast's failure once its promise is dropped without having been awaited."""

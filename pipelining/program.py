@@ -8,6 +8,8 @@ whole before its first instruction runs: indexes point backward, types and sizes
             | [1, target, key]                            GET
             | [2, target, [[op, …], result], captures]    MAP
             | [3, value]                                  VALUE
+            | [4, target, key]                            PEEK: a GET as JavaScript has it, which finds
+                                                          None where there is no such key or index
     target  = -1 the root object, else an earlier index. In the body of a MAP -1 is the element and
               -2, -3, … are the captures, which name targets of the program around it.
 """
@@ -28,6 +30,7 @@ CALL: Final = 0
 GET: Final = 1
 MAP: Final = 2
 VALUE: Final = 3
+PEEK: Final = 4
 
 ROOT: Final = -1
 ELEMENT: Final = -1
@@ -46,6 +49,7 @@ class Call(NamedTuple):
 class Get(NamedTuple):
     target: int
     key: str | int
+    lenient: bool = False
 
 
 class Body(NamedTuple):
@@ -71,8 +75,8 @@ def _wire_op(op: Op) -> list[Any]:
     match op:
         case Call(target, name, args, kwargs, _):
             return [CALL, target, name, args, kwargs]
-        case Get(target, key):
-            return [GET, target, key]
+        case Get(target, key, lenient):
+            return [PEEK if lenient else GET, target, key]
         case Map(target, body, captures):
             wired = [[_wire_op(inner) for inner in body.ops], body.result]
             return [MAP, target, wired, list(captures)]
@@ -169,9 +173,9 @@ class _Parser:
         expect(type(target) is int and self.lowest <= target < index, "has earlier targets")
         if kind == CALL and len(wire) == 5:
             return self._call(wire, index)
-        if kind == GET and len(wire) == 3:
+        if kind in (GET, PEEK) and len(wire) == 3:
             expect(type(wire[2]) in (str, int), "has keys that are text or numbers")
-            return Get(target, wire[2])
+            return Get(target, wire[2], kind == PEEK)
         expect(kind == MAP and len(wire) == 4, "has ops of a known shape")
         return self._map(wire, index)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from raydo.pipelining.errors import InvalidArgument, UnknownMethod
 from raydo.pipelining.method import exposed_by, methods_of
+
+INDEX_DIGITS_MAX: Final = 10  # of an index that comes as text
 
 
 def is_remote(value: object) -> bool:
@@ -29,6 +31,22 @@ def step_into(value: Any, key: str | int) -> Any:
     if is_remote(value):
         raise unknown_method(value, str(key))
     raise InvalidArgument(f"{_kind(value)} has no {key!r}.")
+
+
+def peek(value: Any, key: str | int) -> Any:
+    """Take one step as JavaScript does: what data does not have is None.
+
+    Raises:
+        InvalidArgument, UnknownMethod: a step into None, or one that an object does not expose.
+    """
+    if isinstance(value, dict):
+        return value.get(key)
+    if isinstance(value, (list, tuple)):
+        index = int(key) if str(key).isdecimal() and len(str(key)) <= INDEX_DIGITS_MAX else -1
+        return value[index] if 0 <= index < len(value) else None
+    if value is None or is_remote(value):
+        return step_into(value, key)
+    return None
 
 
 def _item(value: dict[Any, Any], key: str | int) -> Any:

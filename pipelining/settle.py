@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 Told: TypeAlias = "list[tuple[Done, Settled]]"
 
 
-def settle(noun: Noun, outbox: Outbox, compiled: Compiled, outcome: Reply | Exception) -> None:
-    """Settle every promise of a frame, tell who waits, report what nobody awaits."""
+def settle(
+    noun: Noun,
+    outbox: Outbox,
+    compiled: Compiled,
+    outcome: Reply | Exception,
+    *,
+    kept: bool = False,
+) -> None:
+    """Settle every promise of a frame, tell who waits, report what nobody awaits.
+
+    `kept` says that its casts are not lost: they are on disk, for the next process.
+    """
     if isinstance(outcome, Reply) and len(outcome.results) != len(compiled.outputs):
         outcome = InvalidArgument("The reply does not fit the program that was sent.")
     with outbox.lock:
         outbox.give(len(compiled.casts), compiled.cast_bytes)
         told = _assign(noun, outbox, compiled, outcome)
     tell(told)
-    _report(noun, outbox, compiled, outcome)
+    if not kept:
+        _report(noun, outbox, compiled, outcome)
 
 
 def tell(told: Told) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from starlette.responses import Response
+from support.rpc import Socket
 
 from raydo.actors.runtime import Served
 from raydo.gateway.app import create_app
@@ -222,3 +223,24 @@ async def test_the_docs_load_nothing_from_another_address(gateway: httpx.AsyncCl
     for path in loaded:
         assert path.startswith("/")
         assert (await gateway.get(path)).status_code == 200
+
+
+async def test_a_socket_speaks_capn_web_to_the_tenant_that_it_names(backend: Backend) -> None:
+    socket = await Socket(create_app(backend), query="tenant=acme").accepted()
+    socket.say(["push", ["pipeline", 0, ["getActiveUsers"], []]], ["pull", 1])
+
+    assert await socket.hear() == ["resolve", 1, 0]
+    await socket.hang_up()
+
+
+async def test_a_page_of_another_site_gets_no_socket(backend: Backend) -> None:
+    socket = Socket(create_app(backend))
+    socket.scope["headers"].append((b"origin", b"https://example.com"))
+
+    refusal = await socket.hear()
+
+    assert (refusal["type"], refusal["status"]) == ("websocket.http.response.start", 403)
+
+
+async def test_until_the_runtime_is_up_there_are_no_sockets(starting: Backend) -> None:
+    assert (await Socket(create_app(starting)).hear())["status"] == 503

@@ -458,7 +458,7 @@ async def test_the_outbox_is_bounded_in_bytes_as_well(monkeypatch: pytest.Monkey
             shop.order("x" * 600)
         await wire.connection.flush()
 
-        assert wire.connection._outbox.bytes == 0
+        assert wire.connection.stats().bytes_waiting == 0
 
 
 async def test_casts_that_stay_undelivered_at_the_end_are_reported(

@@ -21,8 +21,6 @@ from raydo.pipelining.errors import ConnectionLost, Overloaded
 from raydo.pipelining.limits import CAPNWEB_LINES_MAX
 from raydo.pipelining.noun import Noun
 
-pytestmark = pytest.mark.unwired
-
 Post = Callable[..., Any]
 
 

@@ -16,8 +16,6 @@ import pytest
 from support.caller import Caller
 from support.desk import Desk
 
-pytestmark = pytest.mark.unwired
-
 SESSIONS = int(os.environ.get("RAYDO_FUZZ", "1"))  # times as many
 STEPS = 60
 

@@ -23,8 +23,6 @@ from raydo.pipelining.limits import (
     MAP_ITEMS_MAX,
 )
 
-pytestmark = pytest.mark.unwired
-
 
 def nested(depth: int) -> str:
     """Make an object that is nested so deep."""

@@ -10,8 +10,6 @@ from support.desk import Desk, error_of, pushed
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.program import Call, Map
 
-pytestmark = pytest.mark.unwired
-
 DAYS = [{"date": "2026-01-01", "dau": 0}, {"date": "2026-01-02", "dau": 1}]
 
 

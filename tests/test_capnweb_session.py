@@ -13,8 +13,6 @@ from raydo.pipelining.errors import Overloaded
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.program import Call
 
-pytestmark = pytest.mark.unwired
-
 
 @pytest.fixture
 def desk() -> Desk:

@@ -13,8 +13,6 @@ from raydo.gateway import capnweb_socket, programs
 from raydo.gateway.backend import Backend
 from raydo.pipelining.noun import Noun
 
-pytestmark = pytest.mark.unwired
-
 
 @pytest.fixture
 def targets() -> Targets:

@@ -13,8 +13,6 @@ from raydo.pipelining.capnweb.values import UNDEFINED, PeerError
 from raydo.pipelining.method import call
 from raydo.pipelining.noun import Noun
 
-pytestmark = pytest.mark.unwired
-
 THE_SAME = [
     None,
     True,

@@ -106,7 +106,6 @@ def test_rejected_events_give_exit_code_1_and_their_lines(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["serve", "--keys"], "leave --keys out"),
         (["serve", "--host", "0.0.0.0", "--port", "0"], "only this machine"),
         (["serve", "--host", "no such host"], "no address"),
         (["import", "gone.csv", "--tenant", "t", "--data", "d"], "gone.csv"),
@@ -272,3 +271,38 @@ def test_objects_are_found_in_the_folder_that_the_server_was_started_in(tmp_path
             said = raydo.wait(connection.Greeter("acme").greet(), timeout_s=ENDS_WITHIN_S)
 
     assert said == "hello from acme"
+
+
+def test_a_server_with_keys_makes_its_first_one_and_takes_no_caller_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Server(tmp_path / "data", "--keys")) as server:
+        server.wait_until_ready()
+        file = tmp_path / "data" / ".raydo" / "admin-key"
+        assert file.stat().st_mode & 0o077 == 0
+        url = ("--url", server.url)
+        admin = ("--key", file.read_text().strip(), *url)
+        assert _run("tenants", *url) == 2
+        assert _run("keys", "create", "--kind", "write", "-t", "acme", *admin) == 0
+        write = capsys.readouterr().out.strip()
+        for key, status in ((write, 200), (write[:-1], 401)):
+            sent = httpx.post(
+                f"{server.url}/track",
+                json={"event": "A"},
+                headers={"authorization": f"Bearer {key}"},
+            )
+            assert sent.status_code == status
+        assert _run("query", "SELECT event FROM events", "-t", "acme", "--json", *admin) == 0
+        assert json.loads(capsys.readouterr().out)["rows"] == [{"event": "A"}]
+        assert _run("keys", "list", "-t", "acme", "--json", *admin) == 0
+        [listed] = json.loads(capsys.readouterr().out)
+        assert _run("keys", "revoke", listed["id"], "-t", "acme", *admin) == 0
+        assert _run("keys", "list", "-t", "acme", *admin) == 0
+        assert "revoked" in capsys.readouterr().out
+        server.stop()
+
+    folder = ("--data", str(tmp_path / "data"))
+    assert _run("keys", "list", "--server", "--json", *folder) == 0
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["admin"]
+    assert _run("keys", "create", "--kind", "read", "-t", "acme", *folder) == 0
+    assert capsys.readouterr().out.startswith("raydo_read_YWNtZQ_")

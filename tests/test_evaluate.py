@@ -115,6 +115,31 @@ def test_a_step_into_nothing_is_the_callers_mistake(inside: Any, key: Any) -> No
     assert code(Value(inside), Get(0, key)) == "invalid_argument"
 
 
+@pytest.mark.parametrize(
+    ("inside", "key", "found"),
+    [
+        ({"a": 1}, "a", 1),
+        ({"a": 1}, "b", None),
+        ([1, 2], "1", 2),
+        ([1, 2], 2, None),
+        ([1, 2], -1, None),
+        ([1, 2], "length", None),
+        ([1], "9" * 5000, None),
+        ("text", "upper", None),
+        (7, "real", None),
+    ],
+)
+def test_javascript_finds_nothing_where_python_finds_a_mistake(
+    inside: Any, key: Any, found: Any
+) -> None:
+    assert value(Value(inside), Get(0, key, lenient=True)) == found
+
+
+def test_not_even_javascript_steps_into_nothing_or_past_what_is_exposed() -> None:
+    assert code(Value(None), Get(0, "dau", lenient=True)) == "invalid_argument"
+    assert code(Get(-1, "ordered", lenient=True)) == "unknown_method"
+
+
 def test_methods_of_data_cannot_be_called() -> None:
     for inside in ("text", [1], {"a": 1}, 7, None):
         assert code(Value(inside), call("upper", target=0)) == "unknown_method"

@@ -49,7 +49,7 @@ def ops(draw: st.DrawFn, lowest: int = -1, *, inner: bool = False) -> tuple[Op, 
         elif kind in {"call", "ref"}:
             made.append(Call(target, draw(names), [1, "two"], {}, False))
         elif kind == "get":
-            made.append(Get(target, draw(names | st.integers(-5, 5))))
+            made.append(Get(target, draw(names | st.integers(-5, 5)), draw(st.booleans())))
         elif kind == "value":
             made.append(Value(draw(st.integers() | names)))
         else:

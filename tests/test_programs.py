@@ -14,8 +14,6 @@ from raydo.pipelining.errors import ActivationBroken, ConnectionLost, Overloaded
 from raydo.pipelining.frame import Call, Program
 from raydo.pipelining.noun import Noun
 
-pytestmark = pytest.mark.unwired
-
 ACME = Noun(Shop.__name__, "acme")
 
 

@@ -145,6 +145,6 @@ async def test_an_unusual_label_or_encoding_is_told_apart_from_a_bad_body(
     response = await gateway.post("/track", content=b"x", headers={"content-encoding": "br"})
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media")
     response = await gateway.post(
-        "/rpc", content=b'["push"]', headers={"content-type": "text/plain"}
+        "/rpc", content=b'["push"]', headers={"content-type": "application/json"}
     )
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media")

@@ -60,7 +60,7 @@ class Dispatcher:
             return slot
         try:
             value, rest = walk(slot.value, path)
-        except PeerError as error:
+        except _FAULTS as error:
             return failed(self.turns, error)
         return self._found(slot, value, rest)
 

@@ -75,7 +75,7 @@ class Draft:
     def get(self, at: int, path: Sequence[str | int]) -> int:
         """Add the steps of a path."""
         for key in path:
-            at = self.append(b"\x93\x01" + number(at) + pack(key))
+            at = self.append(b"\x93\x04" + number(at) + pack(key))
         return at
 
     def part(self, path: tuple[str, ...]) -> int:

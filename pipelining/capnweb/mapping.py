@@ -2,7 +2,7 @@
 
 That is possible where the function uses nothing but its element, the object that the program is
 for, and what the program computes. Whatever is more than that gives None, and the map is replayed
-at the gateway. The object's own `Get` is stricter than JavaScript: a key that is not there fails.
+at the gateway.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Body:
         for key in path:
             if str(key).startswith("-"):
                 raise _NotThere
-            at = self._append(b"\x93\x01" + number(at) + pack(key))
+            at = self._append(b"\x93\x04" + number(at) + pack(key))
         return at
 
     def _variable(self, index: Any) -> Any:

@@ -18,6 +18,7 @@ from raydo.pipelining.capnweb.slot import Slot
 from raydo.pipelining.capnweb.stub import ClientStub
 from raydo.pipelining.capnweb.values import UNDEFINED, PeerError
 from raydo.pipelining.errors import UnknownMethod
+from raydo.pipelining.grants import Kinds, check_method
 from raydo.pipelining.method import exposed_by, methods_of
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.stub import registered
@@ -36,6 +37,7 @@ class Remote:
     )  # None for a part whose class nobody declared; its object judges what is called
     path: tuple[str, ...] = ()
     extra: Local | None = None  # what the gateway adds to the object's own methods
+    kinds: Kinds | None = None  # of methods that may be called; None: all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,20 @@ Target: TypeAlias = Remote | RemoteMethod | Held | LocalMethod
 TARGETS = (Remote, RemoteMethod, Held, LocalMethod)
 
 
-def remote(noun: Noun, extra: Local | None = None) -> Remote:
+def remote(noun: Noun, extra: Local | None = None, kinds: Kinds | None = None) -> Remote:
     """Name a durable object.
 
     Raises:
         UnknownObject: no such class is loaded.
     """
-    return Remote(noun, registered(noun.cls), (), extra)
+    return Remote(noun, registered(noun.cls), (), extra, kinds)
 
 
 def walk(value: Any, path: Path) -> tuple[Any, Path]:
     """Follow a path as far as it can be followed here; the rest is for the slot or stub met there.
 
     Raises:
-        PeerError: a step into undefined or null.
+        PeerError: a step into undefined or null. Forbidden: one to what the key is not for.
     """
     for taken, key in enumerate(path):
         if isinstance(value, (Slot, ClientStub)):
@@ -81,7 +83,7 @@ def callee(value: Any, path: Path) -> tuple[Any, Path]:
     """Find what a call at a path runs: a method, or a slot or stub and the rest of the path.
 
     Raises:
-        UnknownMethod, PeerError: nothing that can be called.
+        UnknownMethod, PeerError: nothing that can be called. Forbidden: not with this key.
     """
     if not path:
         if isinstance(value, (RemoteMethod, LocalMethod, ClientStub, Slot)):
@@ -102,7 +104,7 @@ def step(value: Any, key: Key) -> Any:
     """Take one step on what is neither a slot nor a stub.
 
     Raises:
-        PeerError: it is undefined or null.
+        PeerError: it is undefined or null. Forbidden: the session's key is not for it.
     """
     if isinstance(value, dict):
         if key in value:
@@ -136,11 +138,14 @@ def _part(target: Remote, name: str) -> Any:
         return LocalMethod(target.extra, name)
     if target.cls is None:
         return Remote(target.noun, None, (*target.path, name))
-    if name in methods_of(target.cls):
+    method = methods_of(target.cls).get(name)
+    if method is not None:
+        if target.kinds is not None:
+            check_method(method, name, target.kinds)
         return RemoteMethod(target, name)
     parts = exposed_by(target.cls)
     if name in parts:
-        return Remote(target.noun, parts[name], (*target.path, name))
+        return Remote(target.noun, parts[name], (*target.path, name), None, target.kinds)
     return UNDEFINED
 
 

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { WebSocket } from "ws";
 
 globalThis.WebSocket ??= WebSocket;
-const [group, host, client = "capnweb"] = process.argv.slice(2);
+const [group, host, client = "capnweb", key] = process.argv.slice(2);
 const { RpcSession, RpcStub, RpcTarget, newHttpBatchRpcSession, newWebSocketRpcSession } = await import(client);
 
 const batch = (path = "/rpc") => newHttpBatchRpcSession(`http://${host}${path}`);
@@ -105,13 +105,24 @@ const groups = {
       const acme = batch("/rpc?tenant=ids");
       assert.equal(await acme.counters.get("event:Signup"), 1);
     },
+    async "what is not there is undefined, as an argument too"() {
+      const acme = batch().Analytics("ids");
+      const days = acme.getDAU(1);
+      const id = acme.track("Odd", { missing: days[5], text: days[0].nope });
+      const [missing, nope, failed, found] = await Promise.allSettled([
+        days[5], days[0].nope, days[5].dau, acme.query("SELECT properties FROM events WHERE id = ?", [id]),
+      ]);
+      assert.deepEqual([missing.value, nope.value], [undefined, undefined]);
+      assert.ok(failed.reason instanceof TypeError);
+      assert.deepEqual(JSON.parse(found.value.rows[0].properties), { missing: null, text: null });
+    },
     async "names of both languages"() {
       const acme = batch().Analytics("names");
       assert.deepEqual(await Promise.all([acme.getDAU(1), acme.get_dau(1)].map((p) => p.map((d) => d.dau))), [[0], [0]]);
     },
     async "the stats are those of the HTTP interface"() {
       const stats = await batch().Analytics("ids").stats();
-      assert.deepEqual(stats.events, { Signup: 1 });
+      assert.deepEqual(stats.events, { Odd: 1, Signup: 1 });
       assert.equal(stats.active["1m"], 1);
     },
     async "a map that makes calls"() {
@@ -136,6 +147,103 @@ const groups = {
       const id = api.Analytics("other").track("Copy", { from: api.Analytics("ids").getActiveUsers() });
       const { rows } = await api.Analytics("other").query("SELECT properties FROM events WHERE id = ?", [id]);
       assert.deepEqual(JSON.parse(rows[0].properties), { from: 1 });
+    },
+  },
+
+  watching: {
+    async "a subscription that comes again with its cursor misses nothing and sees nothing twice"() {
+      const seen = [];
+      let cursor = 0, counters = {}, enough = () => {};
+      const take = (change) => {
+        cursor = change.cursor;
+        Object.assign(counters, change.counters);
+        for (const event of change.events) seen.push(event.properties.n);
+        enough();
+      };
+      const until = async (count) => {
+        while (seen.length < count) await new Promise((resolve) => (enough = resolve));
+      };
+      const writer = batch().Analytics("watched");
+      for (let n = 0; n < 5; n++) writer.track("Seen", { n });
+      await writer.getActiveUsers();
+
+      for (let round = 1; round <= 3; round++) {
+        const api = socket();
+        await api.Analytics("watched").subscribe(cursor, take);
+        await until(10 * round - 5);
+        const acme = api.Analytics("watched");
+        for (let n = 10 * round - 5; n < 10 * round + 5; n++) acme.track("Seen", { n });
+        await until(10 * round + 5);
+        api[Symbol.dispose]();
+        while ((await server()).sessions.length) await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.deepEqual(seen, [...Array(35).keys()]);
+      assert.equal(counters["event:Seen"], 35);
+    },
+    async "a subscription ends when it is let go"() {
+      const { session, api, close } = await counted();
+      const acme = api.Analytics("let go");
+      let told = 0;
+      const watch = await acme.subscribe(null, () => { told++; });
+      assert.equal(told, 1);
+      watch[Symbol.dispose]();
+      acme.track("A", {})[Symbol.dispose]();
+      assert.equal(await acme.counters.get("event:A"), 1);
+      acme[Symbol.dispose]();
+      await settled(session);
+      assert.equal(told, 1);
+      close();
+    },
+    async "a batch has nobody to call, and says so at once"() {
+      const error = await failure(batch().Analytics("watched").subscribe(0, () => {}));
+      assert.match(error.message, /WebSocket/);
+    },
+    async "a cursor that is none"() {
+      const error = await failure(socket().Analytics("watched").subscribe(10 ** 9, () => {}));
+      assert.equal(error.code, "invalid_argument");
+    },
+  },
+
+  keys: {
+    async "a chain that begins with authenticate is one request"() {
+      assert.equal((await batch().authenticate(key).getDAU(7)).length, 7);
+    },
+    async "a session authenticates once and goes on"() {
+      const acme = await socket().authenticate(key);
+      assert.equal(await acme.getActiveUsers(), 0);
+      assert.equal(await acme.counters.get("event:A"), 0);
+    },
+    async "a read key does not write"() {
+      const error = await failure(socket().authenticate(key).track("A", {}));
+      assert.equal(error.code, "forbidden");
+    },
+    async "without a key nothing opens"() {
+      for (const api of [batch(), socket()]) {
+        assert.equal((await failure(api.Analytics("acme").getDAU(1))).code, "unauthorized");
+      }
+      assert.equal((await failure(batch().authenticate("wrong").getDAU(1))).code, "unauthorized");
+    },
+    async "a subscription needs a key that reads"() {
+      const changes = [];
+      await socket().authenticate(key).subscribe(null, (change) => { changes.push(change); });
+      assert.equal(changes.length, 1);
+    },
+  },
+
+  one: {
+    async "a call on a tenant"() {
+      assert.equal((await batch().Analytics("counted").getDAU(7)).length, 7);
+    },
+  },
+
+  five: {
+    async "a chain of five steps, with results as arguments"() {
+      const acme = batch().Analytics("counted");
+      const day = acme.getDAU(7)[0].date;
+      const id = acme.track("Chained", { day });
+      const rows = acme.query("SELECT json_extract(properties, '$.day') AS day FROM events WHERE id = ?", [id]).rows;
+      const [found, sent] = await Promise.all([rows[0].day, day]);
+      assert.equal(found, sent);
     },
   },
 
@@ -245,6 +353,9 @@ const groups = {
       assert.deepEqual(new Set(counts), new Set([3]));
       for (const api of apis) api[Symbol.dispose]();
     },
+  },
+
+  callbacks: {
     async "a broken session is told"() {
       const api = socket("/targets");
       const told = new Promise((resolve) => api.onRpcBroken(resolve));
@@ -256,9 +367,6 @@ const groups = {
       api[Symbol.dispose]();
       assert.match((await told).message, /shut down/);
     },
-  },
-
-  callbacks: {
     async "the server calls a function of the client"() {
       const api = socket("/targets");
       assert.deepEqual(await api.callFunction((i) => i * 2, 7), { result: 14 });

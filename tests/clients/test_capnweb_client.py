@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.desk import Desk
@@ -19,7 +19,8 @@ from support.target import Targets
 
 from raydo.gateway.backend import Backend
 
-pytestmark = pytest.mark.unwired
+if TYPE_CHECKING:
+    from conftest import Keyed
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts.json"
 LATEST, OLDEST = "capnweb", "capnweb-oldest"  # names in package.json
@@ -28,15 +29,16 @@ LATEST, OLDEST = "capnweb", "capnweb-oldest"  # names in package.json
 @pytest.mark.parametrize(
     ("client", "group", "claims"),
     [
-        (LATEST, "batch", 12),
+        (LATEST, "batch", 13),
         (LATEST, "errors", 12),
-        (LATEST, "socket", 8),
-        (LATEST, "callbacks", 8),
+        (LATEST, "socket", 7),
+        (LATEST, "callbacks", 9),
         (LATEST, "disposal", 6),
         (LATEST, "values", 4),
-        (OLDEST, "batch", 12),
-        (OLDEST, "socket", 8),
-        (OLDEST, "callbacks", 8),
+        (LATEST, "watching", 4),
+        (OLDEST, "batch", 13),
+        (OLDEST, "socket", 7),
+        (OLDEST, "callbacks", 9),
         (OLDEST, "disposal", 6),
     ],
 )
@@ -51,6 +53,17 @@ async def test_the_official_client(backend: Backend, client: str, group: str, cl
     assert not failures, "\n\n".join(f"{name}: {error}" for name, error in failures.items())
     assert len(outcomes) == claims
     assert not app.socket.open
+
+
+@pytest.mark.parametrize("client", [LATEST, OLDEST])
+async def test_the_official_client_shows_its_key(keyed: Keyed, client: str) -> None:
+    node()
+    async with serving(keyed.app) as host:
+        printed = await run_node("capnweb.mjs", "keys", host, client, await keyed.key("read"))
+
+    outcomes = [json.loads(line) for line in printed.splitlines()]
+    assert [each for each in outcomes if each["error"]] == []
+    assert len(outcomes) == 5
 
 
 async def test_client_and_server_say_what_they_said_when_it_was_recorded(backend: Backend) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from support.receiver import Receiver
 
+from raydo.gateway.access import Access, Entry
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
 from raydo.gateway.capnweb import CapnWeb
 from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.endpoint import Endpoint
-from raydo.gateway.headers import header
 from raydo.gateway.replies import answer
-from raydo.gateway.rpc import MSGPACK, Rpc
+from raydo.gateway.rpc import Rpc
 from raydo.pipelining.capnweb.local import Local
 from raydo.pipelining.capnweb.targets import Remote
 from raydo.pipelining.noun import Noun
@@ -27,12 +27,12 @@ class Offering(CapnWeb):
     """Offer objects of the tests' own, at paths of their own."""
 
     def __init__(self, backend: Backend, offers: dict[str, Callable[[], Local]]) -> None:
-        super().__init__(backend, Bodies())
+        super().__init__(backend, Bodies(), Access(backend))
         self.offers = offers
 
-    def main(self, scope: Scope) -> Remote | Local:
+    def main(self, scope: Scope, entry: Entry) -> Remote | Local:
         offer = self.offers.get(scope["path"])
-        return super().main(scope) if offer is None else offer()
+        return super().main(scope, entry) if offer is None else offer()
 
 
 class InMemory(Offering):
@@ -58,8 +58,7 @@ class RpcApp:
         self.capnweb = offering(backend, offers)
         self.requests = 0
         self.socket = CapnWebSocket(self.capnweb)
-        self._batch = Endpoint(self.capnweb.batch)
-        self._frames = Endpoint(Rpc(backend, Bodies()).rpc)
+        self._rpc = Endpoint(Rpc(backend, Bodies(), Access(backend), self.capnweb).rpc)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -71,9 +70,7 @@ class RpcApp:
             await answer({"requests": self.requests, "sessions": stats})(scope, receive, send)
             return
         self.requests += 1
-        kind = (header(scope, b"content-type") or b"").partition(b";")[0].decode()
-        endpoint = self._frames if kind == MSGPACK else self._batch
-        await endpoint(scope, receive, send)
+        await self._rpc(scope, receive, send)
 
 
 class Socket:

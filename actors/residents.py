@@ -171,6 +171,7 @@ class Residents:
             "objects": len(self._residents),
             "waiting": sum(len(resident.waiting) for resident in self._residents.values()),
             "syncs": self._disk.syncs,
+            **{f"queries_{name}": count for name, count in self._inquiries.stats().items()},
         }
 
     def counts_of(self, noun: Noun) -> dict[str, int]:

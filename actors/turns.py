@@ -136,6 +136,7 @@ class Turns:
                 break
         resident.busy = False
         if resident.archive_due and not self._closing:
+            resident.archiving = True  # so it stays awake
             self._background(self._archive(resident))
         self._drain_later(resident)
         self._set_alarm(resident)
@@ -181,7 +182,6 @@ class Turns:
 
     async def _archive(self, resident: Resident) -> None:
         """Bring an object's planned run into the archive, then let its rows go from here."""
-        resident.archiving = True  # so it stays awake
         try:
             while not await self._archived(resident):  # noqa: ASYNC110 - a pause before a retry
                 await asyncio.sleep(ARCHIVE_RETRY_S)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from raydo.actors import tenant
+from raydo.actors import archiver, tenant, turns
 from raydo.actors.analytics import Analytics
 from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.lake_runs import weekly_at
@@ -174,3 +174,21 @@ def test_the_tenants_of_a_machine_are_not_all_due_at_once() -> None:
     assert min(times) == "04:00"
     assert len(times) == 16
     assert max(times.values()) < 2 * min(times.values())
+
+
+def test_a_week_without_a_run_still_tidies_the_archive_until_nothing_is_left_to_tidy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(world, 1_500, days_ago=20)
+    world.advance(days=8)
+    settled(world)
+    jobs: list[archiver.Job] = []
+    monkeypatch.setattr(turns, "run_job", jobs.append)
+    for _ in range(12):
+        fill(world, 1, days_ago=0, name=f"At{world.now_ms}")  # never worth a run
+        world.advance(days=7)
+        world.wait(world.stub(Analytics, "acme").archive_runs())
+
+    assert jobs
+    assert all(job.run is None and job.settled_run == 1 for job in jobs)
+    assert len(jobs) < 10  # the last snapshots went after a month and a half

@@ -93,6 +93,9 @@ def test_events_are_one_table_whatever_is_archived(world: World) -> None:
     assert reply["layers"] == ["L2", "L3"]
     assert reply["snapshot_id"] == str(run["snapshot_id"])
     assert reply["read"]["files"] == 1
+    for where, params in (("?", ["u1"]), (":who", {"who": "u1"})):
+        asked = stub.query(f"{ALL} WHERE user_id = {where} AND event = 'Old'", params)
+        assert world.wait(asked["rows"][0]["n"]) == 3
 
 
 def test_rollups_and_what_is_not_archived_are_answered_without_the_archive(world: World) -> None:

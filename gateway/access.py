@@ -22,11 +22,11 @@ from raydo.gateway.verdicts import Verdicts
 from raydo.gateway.watch import Watch
 from raydo.pipelining.errors import Forbidden, RaydoError, TooLarge, Unauthorized
 from raydo.pipelining.frame import decode_envelope
-from raydo.pipelining.grants import check_program
 from raydo.pipelining.limits import SESSION_KEYS_MAX
 from raydo.pipelining.method import Needs
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.program import Program
+from raydo.pipelining.reach import check_program
 from raydo.pipelining.stub import make_stub, registered
 
 

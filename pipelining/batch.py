@@ -21,7 +21,7 @@ from raydo.pipelining.compile import Compiled, Item, Mark, compile_queue
 from raydo.pipelining.deadline import Deadlines
 from raydo.pipelining.delivery import Frame, Sender
 from raydo.pipelining.derive import Path, anchor, derive, prepare
-from raydo.pipelining.errors import NotConnected, OutboxFull, PromiseMisused
+from raydo.pipelining.errors import NotConnected, PromiseMisused
 from raydo.pipelining.kept import KeptFrame
 from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX
 from raydo.pipelining.promise import CastPromise, Promise
@@ -98,22 +98,11 @@ class Batch:
                 return
             self._check_open()
             self._outbox.take(size)
-            if self._outbox.journal is not None and type(item) is tuple:
-                self._write_down(promise._name, item[0])
+            if type(item) is tuple:
+                self._outbox.write_down(self.noun, promise._name, item[0])
             self._queue.append(item)
             full = len(self._queue) >= CASTS_PER_FRAME_MAX
             self._hurry(_AT_ONCE if full else _LINGERING)
-
-    def _write_down(self, name: str, op: bytes) -> None:
-        assert self._outbox.journal is not None
-        try:
-            self._outbox.journal.add(self.noun, name, op)
-        except OutboxFull:
-            self._outbox.give(1, len(op))
-            self._outbox.stats.casts_sent -= 1
-            self._outbox.stats.casts_queued -= 1
-            self._outbox.stats.casts_dropped += 1
-            raise
 
     def _write_frame(self, compiled: Compiled) -> None:
         if self._outbox.journal is not None and compiled.casts:

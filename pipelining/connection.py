@@ -25,13 +25,14 @@ from raydo.pipelining.leaving import entered, left
 from raydo.pipelining.limits import BATCHES_MAX, CALL_TIMEOUT_S, FLUSH_ON_EXIT_S
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.outbox import OnError, Outbox, Stats
+from raydo.pipelining.redelivery import Redelivery, open_journal
 from raydo.pipelining.site import default_connection, drop_default, make_default
 from raydo.pipelining.state import Settled
 from raydo.pipelining.stub import Stub, make_stub
 from raydo.pipelining.transport import Transport
 
 if TYPE_CHECKING:
-    from raydo.pipelining.redelivery import Redelivery
+    from raydo.pipelining.journal import Journal
 
 T = TypeVar("T")
 
@@ -176,35 +177,25 @@ class Connection:
         self._unusable = None
         if self._journal_path is not None:
             try:
-                self._open_journal(self._journal_path)
+                self._outbox.journal = open_journal(self._journal_path)
             except BaseException:
                 self._unusable = _CLOSED
                 await self._transport.close()
                 raise
+            self._send_kept(self._transport, self._outbox.journal)
         entered(self)
         if self._default:
             make_default(self)
         return self
 
-    def _open_journal(self, path: Path) -> None:
-        """Keep casts on disk from here on, and send what an earlier process left there."""
-        from raydo.pipelining.journal import Journal
-        from raydo.pipelining.redelivery import Redelivery
-
-        assert self._transport is not None
-        journal = self._outbox.journal = Journal(path)
-        frames, casts = journal.frames(), journal.casts()
-        for frame in frames:
-            self._outbox.take_kept(frame.casts, frame.bytes)
-        for cast in casts:
-            self._outbox.take_kept(1, len(cast.op))
-        if frames:
-            self._redelivery = Redelivery(self._transport, self._outbox, journal)
-            self._sending_kept = asyncio.create_task(self._redelivery.run(frames))
-        with self._outbox.lock:  # before all that is cast from here on
-            for cast in casts:
+    def _send_kept(self, transport: Transport, journal: Journal) -> None:
+        """Send what an earlier process left in the outbox, before what is cast from here on."""
+        with self._outbox.lock:
+            for cast in journal.casts():
+                self._outbox.take_kept(1, len(cast.op))
                 journal.queued_again(cast)
                 self.carrier(cast.noun).cast_again(cast.name, cast.op)
+        self._redelivery = Redelivery(transport, self._outbox, journal)
 
     def _check_new(self) -> None:
         if self._unusable is not _NOT_OPEN:
@@ -230,7 +221,6 @@ class Connection:
     def _end(self) -> None:
         lost = ConnectionLost("The connection was closed before this was known to be delivered.")
         if self._redelivery is not None:
-            self._sending_kept.cancel()
             self._redelivery.close(lost)
         for batch in self._batches.values():
             batch.close(lost)

@@ -16,8 +16,8 @@ from raydo.pipelining.promise import (
     ThenPromise,
     reach,
 )
-from raydo.pipelining.reach import step_into
 from raydo.pipelining.state import Pending, Settled
+from raydo.pipelining.step import step_into
 
 Path = Sequence[Promise[Any]]
 

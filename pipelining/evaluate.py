@@ -41,7 +41,7 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.limits import FRAME_BYTES_MAX, MAP_ITEMS_MAX, PROGRAM_STEPS_MAX
 from raydo.pipelining.method import Method, methods_of
 from raydo.pipelining.operands import Failed, Poisoned, Waits, at, fill, weigh
-from raydo.pipelining.reach import peek, step_into, unknown_method
+from raydo.pipelining.step import peek, step_into, unknown_method
 from raydo.pipelining.unfinished import Postponed, Rest, Unfinished
 
 logger = logging.getLogger("raydo")

@@ -7,7 +7,7 @@ from typing import Any
 
 from raydo.pipelining.codec import Ref
 from raydo.pipelining.errors import InvalidArgument
-from raydo.pipelining.reach import is_remote
+from raydo.pipelining.step import is_remote
 
 
 class Failed:

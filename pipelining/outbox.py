@@ -15,6 +15,7 @@ from raydo.pipelining.state import Settled
 
 if TYPE_CHECKING:
     from raydo.pipelining.journal import Journal
+    from raydo.pipelining.noun import Noun
 
 logger: Final = logging.getLogger("raydo")
 
@@ -72,6 +73,23 @@ class Outbox:
         stats.casts_queued += 1
         stats.casts_waiting += 1
         stats.bytes_waiting += size
+
+    def write_down(self, noun: Noun, name: str, op: bytes) -> None:
+        """Put a cast on disk, if that is wanted.
+
+        Raises:
+            OutboxFull: the disk does not take it; it is dropped and counted.
+        """
+        if self.journal is None:
+            return
+        try:
+            self.journal.add(noun, name, op)
+        except OutboxFull:
+            self.stats.casts_queued -= 1
+            self.stats.casts_waiting -= 1
+            self.stats.bytes_waiting -= len(op)
+            self.stats.casts_dropped += 1
+            raise
 
     def take_kept(self, casts: int, size: int) -> None:
         """Take over casts that an earlier process left; there is always room for those."""

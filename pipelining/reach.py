@@ -1,79 +1,61 @@
-"""What a program may step into and call: plain data, exposed attributes, declared methods."""
+"""What a program calls, and whether a key of some kind lets it.
+
+A gateway passes programs on unread when their sender may do everything. Others it reads first: each
+call must be of a declared method whose `needs` is among the kinds of the sender's key. What a call
+returned cannot be called, and a key that may not read cannot step into the object either, so
+nothing comes back to it but what those methods answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
-from raydo.pipelining.errors import InvalidArgument, UnknownMethod
-from raydo.pipelining.method import exposed_by, methods_of
+from raydo.pipelining.errors import Forbidden
+from raydo.pipelining.method import Method, Needs, exposed_by, methods_of
+from raydo.pipelining.program import Call, Get, Map, Op, Program
 
-INDEX_DIGITS_MAX: Final = 10  # of an index that comes as text
+Kinds = Collection[Needs]
 
-
-def is_remote(value: object) -> bool:
-    """Say whether a value is an object with methods for callers, which only they can reach."""
-    return bool(methods_of(type(value)) or exposed_by(type(value)))
+READ: Final = "read"
 
 
-def step_into(value: Any, key: str | int) -> Any:
-    """Take one step along a path: a dict's key, a sequence's index, an exposed attribute.
+def check_program(cls: type, program: Program, kinds: Kinds) -> None:
+    """Refuse a program that calls what a key of these kinds may not.
 
     Raises:
-        InvalidArgument, UnknownMethod: there is no such thing to step into.
+        Forbidden: it does.
     """
-    if isinstance(value, dict):
-        return _item(value, key)
-    if isinstance(value, (list, tuple, str)):
-        return _index(value, key)
-    if key in exposed_by(type(value)):
-        return getattr(value, str(key))
-    if is_remote(value):
-        raise unknown_method(value, str(key))
-    raise InvalidArgument(f"{_kind(value)} has no {key!r}.")
+    _check(program.ops, (cls,), kinds)
 
 
-def peek(value: Any, key: str | int) -> Any:
-    """Take one step as JavaScript does: what data does not have is None.
+def check_method(method: Method[..., object] | None, name: str, kinds: Kinds) -> None:
+    """Refuse one call.
 
     Raises:
-        InvalidArgument, UnknownMethod: a step into None, or one that an object does not expose.
+        Forbidden: a key of these kinds may not make it.
     """
-    if isinstance(value, dict):
-        return value.get(key)
-    if isinstance(value, (list, tuple)):
-        index = int(key) if str(key).isdecimal() and len(str(key)) <= INDEX_DIGITS_MAX else -1
-        return value[index] if 0 <= index < len(value) else None
-    if value is None or is_remote(value):
-        return step_into(value, key)
-    return None
+    if method is None or method.needs not in kinds:
+        raise Forbidden(f"This key may not call {name!r:.80}; it is a {' and '.join(kinds)} key.")
 
 
-def _item(value: dict[Any, Any], key: str | int) -> Any:
-    try:
-        return value[key]
-    except KeyError:
-        keys = ", ".join(map(repr, list(value)[:10]))
-        raise InvalidArgument(f"There is no {key!r} here; there is {keys or 'nothing'}.") from None
+def _check(ops: Sequence[Op], outer: Sequence[type | None], kinds: Kinds) -> None:
+    """Check instructions; `outer` are the classes of what targets -1, -2, … mean, None for data."""
+    found: list[type | None] = []
+    for op in ops:
+        target = None if type(op) not in (Call, Get, Map) else _class(op.target, found, outer)
+        result: type | None = None
+        if type(op) is Call:
+            check_method(methods_of(target).get(op.name) if target else None, op.name, kinds)
+        elif type(op) is Get and target is not None:
+            if READ not in kinds:
+                raise Forbidden("This key may not read.")
+            result = exposed_by(target).get(str(op.key))
+        elif type(op) is Map:
+            captured = [_class(index, found, outer) for index in op.captures]
+            _check(op.body.ops, (None, *captured), kinds)
+        found.append(result)
 
 
-def _index(value: Sequence[Any], key: str | int) -> Any:
-    try:
-        return value[int(key)]  # JavaScript sends indexes as text
-    except ValueError:
-        raise InvalidArgument(f"{_kind(value)} has indexes, not {key!r:.80}.") from None
-    except IndexError:
-        raise InvalidArgument(f"Index {key} is outside of {len(value)} items.") from None
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"A {type(value).__name__}"
-
-
-def unknown_method(target: object, name: str) -> UnknownMethod:
-    """Say that a method is not there, and which ones are."""
-    names = sorted({method.name for method in methods_of(type(target)).values()})
-    if not names:
-        return UnknownMethod(f"{_kind(target)} is data and has no method {name!r:.80}.")
-    kind = type(target).__name__
-    return UnknownMethod(f"{kind} has no method {name!r:.80}; it has {', '.join(names)}.")
+def _class(index: int, found: Sequence[type | None], outer: Sequence[type | None]) -> type | None:
+    return found[index] if index >= 0 else outer[-1 - index]

@@ -16,11 +16,24 @@ from raydo.pipelining.errors import OutcomeUnknown, RaydoError, decode_error
 from raydo.pipelining.frame import Reply
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raydo.pipelining.journal import Journal
     from raydo.pipelining.kept import KeptFrame
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.outbox import Outbox
     from raydo.pipelining.transport import Transport
+
+
+def open_journal(path: Path) -> Journal:
+    """Open an outbox's file.
+
+    Raises:
+        DataInUse: somebody else has it, or it is something else.
+    """
+    from raydo.pipelining.journal import Journal  # loads SQLite, which few clients need
+
+    return Journal(path)
 
 
 class Redelivery:
@@ -31,9 +44,12 @@ class Redelivery:
         self._outbox = outbox
         self._journal = journal
         self._senders: dict[tuple[Noun, bytes], Sender] = {}
+        frames = journal.frames()
+        for frame in frames:
+            outbox.take_kept(frame.casts, frame.bytes)
+        self._task = asyncio.create_task(self._run(frames))
 
-    async def run(self, frames: list[KeptFrame]) -> None:
-        """Return when all of them are answered."""
+    async def _run(self, frames: list[KeptFrame]) -> None:
         for kept in frames:
             outcome = await self._send(kept)
             with self._outbox.lock:
@@ -55,6 +71,7 @@ class Redelivery:
 
     def close(self, error: Exception) -> None:
         """Give up: what is not answered stays in the file."""
+        self._task.cancel()
         for sender in self._senders.values():
             sender.abandon(error)
 

@@ -22,7 +22,7 @@ from raydo.pipelining.frame import Failure
 from raydo.pipelining.limits import ENVELOPE_BYTES_MAX
 from raydo.pipelining.operands import Waits, at
 from raydo.pipelining.program import ROOT, Call, Get, Map, Op, Program, Value
-from raydo.pipelining.reach import is_remote
+from raydo.pipelining.step import is_remote
 
 _FIRST_BYTE: Final = b"\x94"  # a reply begins with another: it is a map
 

@@ -18,9 +18,9 @@ from raydo.pipelining.capnweb.slot import Slot
 from raydo.pipelining.capnweb.stub import ClientStub
 from raydo.pipelining.capnweb.values import UNDEFINED, PeerError
 from raydo.pipelining.errors import UnknownMethod
-from raydo.pipelining.grants import Kinds, check_method
 from raydo.pipelining.method import exposed_by, methods_of
 from raydo.pipelining.noun import Noun
+from raydo.pipelining.reach import Kinds, check_method
 from raydo.pipelining.stub import registered
 
 Key: TypeAlias = str | int

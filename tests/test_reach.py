@@ -7,9 +7,9 @@ import pytest
 from raydo.actors.analytics import Analytics
 from raydo.pipelining.codec import Ref
 from raydo.pipelining.errors import Forbidden
-from raydo.pipelining.grants import check_program
 from raydo.pipelining.method import Needs
 from raydo.pipelining.program import Body, Call, Get, Map, Op, Program, Value
+from raydo.pipelining.reach import check_program
 
 TRACK = Call(-1, "track", ["A"], {}, False)
 DAYS = Call(-1, "dau", [7], {}, False)

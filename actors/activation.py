@@ -9,7 +9,7 @@ refused, and whoever only reads gets an answer. How the object wakes, breaks and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ from raydo.pipelining.unfinished import Unfinished, is_unfinished
 
 if TYPE_CHECKING:
     from raydo.actors.idrun import Merge
+    from raydo.actors.jobs import Work
     from raydo.actors.lake import Lake
     from raydo.actors.outgoing import Letter
     from raydo.pipelining.noun import Noun
@@ -101,15 +102,31 @@ class Activation(Life):
         if self._born:
             for name in state.alarms.due():
                 with self._breaking(but=StorageFull):
-                    self._fire(name)
+                    self._own_turn(partial(firing.fire, name=name))
             with self._breaking(but=StorageFull):
                 self._tell_due(state)
         return self.next_due_ms
 
     @property
-    def letters_due(self) -> bool:
-        """Whether there are letters on disk that nobody has taken."""
-        return self._state is not None and self._born and self._state.outgoing.ready
+    def gives_out(self) -> bool:
+        """Whether there are letters or jobs on disk that nobody has taken."""
+        state = self._state
+        return state is not None and self._born and (state.outgoing.ready or state.jobs.ready)
+
+    def jobs(self) -> list[Work]:
+        """Take the jobs, to be done."""
+        return [] if self._state is None else self._state.jobs.take()
+
+    def job_ended(self, n: int, result: Any, error: str | None) -> None:
+        """Tell the object the end of a job, in a turn of its own.
+
+        Raises:
+            StorageFull: there is no room now; the job is done again when the object wakes next.
+            ActivationBroken: throw this activation away.
+        """
+        self._wake()
+        with self._breaking(but=StorageFull):
+            self._own_turn(partial(firing.end_job, n=n, result=result, error=error))
 
     def letters(self) -> list[Letter]:
         """Take them, to be sent."""
@@ -187,11 +204,12 @@ class Activation(Life):
         state.upkeep.ended(done=done)
         return done
 
-    def _fire(self, name: str) -> None:
+    def _own_turn(self, run: Callable[[State, object], None]) -> None:
+        """Run a turn that no caller has asked for."""
         state = self._present()
         before = state.mark()
         try:
-            firing.fire(state, self._object, name)
+            run(state, self._object)
             self._end(state, before)
         except (StorageFull, TurnFull) as error:
             state.undo(before)

@@ -39,6 +39,7 @@ class Effects(NamedTuple):
     facts: Sequence[tuple[str, Any]]
     timers: Sequence[tuple[str, tuple[Any, ...] | None]]  # None deletes
     outgoing: Sequence[tuple[str, str, int, bytes | None]]  # see `outgoing.Row`
+    jobs: Sequence[tuple[int, bytes | None]]  # None deletes
     sessions: Sequence[tuple[bytes, int, int]]
     replies: Sequence[tuple[bytes, int, bytes | None]]
 

@@ -189,11 +189,12 @@ class Life:
         self._sessions.settle(drained=state.storage.drained)
 
     def _tell_due(self, state: State, *, exactly: bool = False) -> None:
-        """Say in the folder when the object must wake: at once, if others wait for its letters.
+        """Say in the folder when the object must wake: at once, if others wait for it, or it for a job.
 
         Earlier than needed does no harm, and a file for each letter would be many.
         """
-        due_ms = AT_ONCE_MS if state.outgoing.waiting else state.alarms.next_due_ms
+        busy = state.outgoing.waiting or state.jobs.waiting
+        due_ms = AT_ONCE_MS if busy else state.alarms.next_due_ms
         if self._due_ms == AT_ONCE_MS and not exactly:
             return
         if self._born and due_ms != self._due_ms:
@@ -202,7 +203,8 @@ class Life:
 
     def _tell_due_earlier(self, state: State) -> None:
         """Say so before it is on disk, so that a crash in between can only wake the object early."""
-        due_ms = AT_ONCE_MS if state.outgoing.mark() else state.alarms.next_due_ms
+        begins = state.outgoing.mark() or state.jobs.mark()
+        due_ms = AT_ONCE_MS if begins else state.alarms.next_due_ms
         if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
             write_due(self._disk, self._folder, due_ms)
             self._due_ms = due_ms

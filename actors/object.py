@@ -125,6 +125,26 @@ class DurableObject(Remote, register=False):
         stub: Stub[T] = make_stub(cls, tenant, self._state.outgoing)
         return stub
 
+    def background(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        then: Callable[..., Any] | None = None,
+        failed: Callable[..., Any] | None = None,
+    ) -> None:
+        """Have something slow or foreign done by another process: `self.background(fetch, url, then=self.got)`.
+
+        It begins once the call is on disk, and runs at least once: after a crash, again. Its result
+        comes to `then`, a method of the object, in a turn of its own, once. A function that raises
+        is tried again JOB_RETRIES_MAX times; then its error comes to `failed`, as text, or is logged.
+        The function is one of a module; arguments and result are data.
+
+        Raises:
+            InvalidArgument: another process could not find the function, or not have the values.
+            OutboxFull: too many are not done yet.
+        """
+        self._state.jobs.add(self, function, args, then, failed)
+
     if not TYPE_CHECKING:  # else a checker would let every misspelt attribute pass
 
         def __getattr__(self, name: str) -> Any:

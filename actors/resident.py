@@ -63,6 +63,7 @@ class Resident:
         self.chores: deque[Chore] = deque()
         self.archiving = False
         self.post: Post | None = None  # of the present activation
+        self.working = 0  # jobs of its own that are being done elsewhere
         self.posted: Activation | None = None  # whose letters it carries
         self.asking = 0  # envelopes whose answers wait for questions
         self.asked: list[asyncio.Future[int | None]] = []  # who wants its timers looked at now
@@ -146,7 +147,7 @@ class Resident:
     def may_rest(self) -> bool:
         """Whether nobody works for the object now."""
         sending = self.post is not None and not self.post.idle
-        return not (self.busy or self.archiving or self.asking or sending)
+        return not (self.busy or self.archiving or self.asking or sending or self.working)
 
     @property
     def archive_due(self) -> bool:

@@ -23,6 +23,7 @@ from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
 from raydo.actors.failure import failure, is_full
+from raydo.actors.jobs import Jobs
 from raydo.actors.lake_runs import Runs
 from raydo.actors.meta import Meta
 from raydo.actors.outgoing import Outgoing
@@ -55,6 +56,7 @@ class Mark(NamedTuple):
     facts: int
     timers: int
     told: int
+    jobs: int
     writes: int
 
 
@@ -78,6 +80,7 @@ class State:
         self.pipeline = Pipeline(storage.transaction.ids, new_id)
         self.alarms = Alarms(database)
         self.outgoing = Outgoing(database, self.meta, new_id)
+        self.jobs = Jobs(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
@@ -109,6 +112,7 @@ class State:
             self.meta.mark(),
             self.alarms.mark(),
             self.outgoing.mark(),
+            self.jobs.mark(),
             self.database.writes,
         )
 
@@ -149,6 +153,7 @@ class State:
             facts=self.meta.changes(),
             timers=self.alarms.changes(),
             outgoing=self.outgoing.changes(),
+            jobs=self.jobs.changes(),
             sessions=sessions.changed(),
             replies=sessions.replies(),
         )
@@ -156,7 +161,14 @@ class State:
     def settle(self) -> None:
         """Begin anew: what the turn changed is on disk."""
         self._inserted = 0
-        for part in (self.pipeline, self.counters, self.meta, self.alarms, self.outgoing):
+        for part in (
+            self.pipeline,
+            self.counters,
+            self.meta,
+            self.alarms,
+            self.outgoing,
+            self.jobs,
+        ):
             part.settle()
         self.drained()
 
@@ -258,6 +270,7 @@ class State:
         self.transaction.ids.rollback(self._seen + mark.ids)
         self.alarms.rollback(mark.timers)
         self.outgoing.rollback(mark.told)
+        self.jobs.rollback(mark.jobs)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()

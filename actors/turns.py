@@ -15,11 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
 
 from raydo.actors.activation import Activation
 from raydo.actors.archiver import run_job
-from raydo.actors.post import Post
+from raydo.actors.outside import Outside
 from raydo.actors.resident import Answers, Chore, Resident
 from raydo.pipelining.errors import ConnectionLost, RaydoError
 from raydo.pipelining.limits import (
@@ -60,10 +59,9 @@ class Turns:
         self._elsewhere = elsewhere
         self._inquiries = inquiries
         self._on_end = on_end
-        self._transport = transport  # to other objects
+        self._outside = Outside(transport, elsewhere, self._chore)
         self._archives = asyncio.Semaphore(ARCHIVES_MAX)
         self._pool = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="turn")
-        self._posts: WeakSet[Post] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beside: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -92,13 +90,11 @@ class Turns:
         self._closing = True
         for task in self._beside:
             task.cancel()
-        for post in self._posts:
-            post.stop()
+        self._outside.stop()
 
     async def delivered(self) -> None:
-        """Return when no letter is under way."""
-        while busy := [post for post in self._posts if not post.idle]:
-            await asyncio.gather(*(post.finish() for post in busy))
+        """Return when no letter is under way and no job."""
+        await self._outside.finish()
 
     async def finish(self, timeout_s: float | None = None) -> None:
         """Return when nothing is done any more."""
@@ -126,7 +122,8 @@ class Turns:
                 await self._turn(resident)
             if resident.asked or self._is_due(resident):
                 await self._fire(resident)
-            self._post(resident)
+            if not self._closing:
+                self._outside.look(resident)
             if resident.chores:
                 chore = resident.chores.popleft()
                 _tell(chore.answer, await self._on_a_thread(resident.chore, chore.do))
@@ -216,30 +213,6 @@ class Turns:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
         return task
-
-    def _post(self, resident: Resident) -> None:
-        """Send what the object has told others, now that it is on disk."""
-        activation = resident.activation
-        if activation is None or not activation.letters_due or self._closing:
-            return
-        if resident.post is None or resident.posted is not activation:
-            if resident.post is not None:
-                resident.post.stop()
-            arrived = partial(self._arrived, resident, activation)
-            resident.post = Post(resident.noun, self._transport, arrived)
-            resident.posted = activation
-            self._posts.add(resident.post)
-        resident.post.send(activation.letters())
-
-    async def _arrived(
-        self, resident: Resident, activation: Activation, noun: Noun, n: int
-    ) -> None:
-        def note(present: Activation) -> None:
-            if present is activation:  # another one has read the disk, and sends again
-                present.arrived(noun, n)
-
-        if resident.activation is activation:
-            await self._chore(resident, note)
 
     def _set_alarm(self, resident: Resident) -> None:
         """Look again when the next timer is due, or sooner: the clock may be set meanwhile."""

@@ -182,7 +182,7 @@ def wrong(home: Path) -> str | None:
     life = Life(home / "data", OsDisk(), promised.append)
     life.activation.open()
     due_ms = life.activation.next_due_ms
-    if life.activation.letters_due:
+    if life.activation.gives_out:
         due_ms = 0
     if due_ms is not None and (said_ms is None or said_ms > due_ms):
         return f"it must wake at {due_ms}, and its folder says {said_ms}"

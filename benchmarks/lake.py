@@ -56,6 +56,7 @@ given = json.load(sys.stdin)
 engine = duckdb.connect()
 engine.execute(f"SET threads = {given['threads']}")
 engine.execute("SET TimeZone = 'UTC'")
+engine.execute("SET enable_progress_bar = false")
 files = ", ".join(f"'{path}'" for path in given["paths"])
 engine.execute(f"CREATE VIEW f AS SELECT * FROM read_parquet([{files}])")
 found = {}
@@ -118,7 +119,7 @@ def directly(paths: list[str], user: str, runs: int) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

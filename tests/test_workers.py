@@ -18,6 +18,7 @@ from raydo.actors import workers
 from raydo.actors.question import Question
 from raydo.actors.workers import Workers
 from raydo.pipelining.errors import Overloaded, QueryError, QueryLimit, Unavailable
+from raydo.pipelining.limits import QUERY_NICENESS
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
 # The engine of the archive hears of an interrupt only between pieces of work; here there are none.
@@ -371,3 +372,15 @@ async def test_a_process_that_nobody_asks_any_more_ends(
     await until(lambda: pool.stats()["idle"] == 0)
     assert (await pool.run(tenant.question("SELECT 2 AS n")))["rows"] == [{"n": 2}]
     assert pool.stats()["started"] == 2
+
+
+async def test_a_process_yields_to_the_sessions_of_others_too(
+    tenant: Tenant, make_pool: MakePool
+) -> None:
+    pool = make_pool(1)
+    await pool.run(tenant.question("SELECT 1 AS n"))
+    [worker] = pool._workers
+    group = Path(f"/proc/{worker.pid}/autogroup")
+    if not group.exists():
+        pytest.skip("this kernel has no groups by session")
+    assert group.read_text().endswith(f"nice {QUERY_NICENESS}\n")

@@ -9,24 +9,26 @@ refused, and whoever only reads gets an answer. How the object wakes, breaks and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydo.actors import firing
 from raydo.actors.archiver import Job
+from raydo.actors.asks import Asking, asked, texts
 from raydo.actors.failure import full
-from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.lake_runs import PLANNED, Committed
 from raydo.actors.life import Life
 from raydo.actors.state import Mark, State, TurnFull
 from raydo.actors.storage import DATABASE_FILE
 from raydo.pipelining.errors import (
+    ActivationBroken,
     ArchiveMismatch,
     CallerError,
+    RaydoError,
     StorageFull,
 )
-from raydo.pipelining.evaluate import evaluate
+from raydo.pipelining.evaluate import evaluate, finish
 from raydo.pipelining.frame import (
     APPLIED,
     Answer,
@@ -38,9 +40,14 @@ from raydo.pipelining.frame import (
     encode_answers,
     pack_error,
 )
+from raydo.pipelining.unfinished import Unfinished, is_unfinished
 
 if TYPE_CHECKING:
     from raydo.actors.idrun import Merge
+    from raydo.actors.jobs import Work
+    from raydo.actors.lake import Lake
+    from raydo.actors.outgoing import Letter
+    from raydo.pipelining.noun import Noun
 
 
 class Activation(Life):
@@ -53,17 +60,28 @@ class Activation(Life):
             InvalidArgument, TooLarge: it is no envelope.
             ActivationBroken, StorageFull: throw this activation away; nothing may be known of it.
         """
-        return encode_answers(self.run(decode_envelope(envelope)))
+        entries = decode_envelope(envelope)
+        self._wake()
+        with self._breaking():
+            answers = self._turn(entries)
+            return encode_answers(self._finished_here(answer) for answer in answers)
 
-    def run(self, entries: Sequence[Entry]) -> list[Answer]:
+    def run(self, entries: Sequence[Entry]) -> list[Answer | Asking]:
         """Apply the entries of one turn; what they changed is on disk when this returns.
+
+        An answer that needs questions answered first is the caller's to finish.
 
         Raises:
             ActivationBroken, StorageFull: throw this activation away; nothing may be known of it.
         """
         self._wake()
         with self._breaking():
-            return self._turn(entries)
+            return self._asking(self._turn(entries))
+
+    @property
+    def displaced(self) -> Lake | None:
+        """The archive, when the folder was copied here and it still points to where it was."""
+        return None if self._lake.displaced_from() is None else self._lake
 
     @property
     def next_due_ms(self) -> int | None:
@@ -84,10 +102,40 @@ class Activation(Life):
         if self._born:
             for name in state.alarms.due():
                 with self._breaking(but=StorageFull):
-                    self._fire(name)
+                    self._own_turn(partial(firing.fire, name=name))
             with self._breaking(but=StorageFull):
                 self._tell_due(state)
         return self.next_due_ms
+
+    @property
+    def gives_out(self) -> bool:
+        """Whether there are letters or jobs on disk that nobody has taken."""
+        state = self._state
+        return state is not None and self._born and (state.outgoing.ready or state.jobs.ready)
+
+    def jobs(self) -> list[Work]:
+        """Take the jobs, to be done."""
+        return [] if self._state is None else self._state.jobs.take()
+
+    def job_ended(self, n: int, result: Any, error: str | None) -> None:
+        """Tell the object the end of a job, in a turn of its own.
+
+        Raises:
+            StorageFull: there is no room now; the job is done again when the object wakes next.
+            ActivationBroken: throw this activation away.
+        """
+        self._wake()
+        with self._breaking(but=StorageFull):
+            self._own_turn(partial(firing.end_job, n=n, result=result, error=error))
+
+    def letters(self) -> list[Letter]:
+        """Take them, to be sent."""
+        return [] if self._state is None else self._state.outgoing.take()
+
+    def arrived(self, noun: Noun, n: int) -> None:
+        """Note that an object has all letters up to `n`; the disk is told with the next turn."""
+        if self._state is not None:
+            self._state.outgoing.arrived(noun, n)
 
     @property
     def drain_due(self) -> bool:
@@ -111,6 +159,8 @@ class Activation(Life):
         try:
             with self._breaking(but=StorageFull):
                 self._state.storage.drain()
+                if self._cls.archived_above is not None and self._born:
+                    self._state.upkeep.relieve(self._cls.archived_above)
         finally:
             if self._state is not None:  # else it broke
                 self._drained(self._state)
@@ -122,16 +172,22 @@ class Activation(Life):
     @property
     def archive_due(self) -> bool:
         """Whether there may be an archive run to be done or finished."""
-        return self._state is not None and self._born and self._state.has_run
+        return self._state is not None and self._born and self._state.upkeep.due
+
+    def wants_archive(self) -> bool:
+        """Tell the same after a crash, too: wake and look."""
+        self._wake()
+        return self.archive_due
 
     def archive_job(self) -> Job | None:
         """Return the planned run, for an `Archiver`; None when there is nothing for one to do."""
         state = self._wake()
         run = state.runs.unfinished()
+        if run is None and state.upkeep.tidies:
+            return Job(self._lake, self._folder / DATABASE_FILE, None, state.runs.settled)
         if run is None or run.state != PLANNED:
             return None
-        lake = Lake(self._folder, namespace_of(self.noun))
-        return Job(lake, self._folder / DATABASE_FILE, run, state.runs.settled)
+        return Job(self._lake, self._folder / DATABASE_FILE, run, state.runs.settled)
 
     def settle_archive(self, committed: Committed | None) -> bool:
         """Note that a run is in the archive, and let some of its rows go; tell whether all went.
@@ -145,14 +201,15 @@ class Activation(Life):
         with self._breaking(but=(StorageFull, ArchiveMismatch)):
             done = state.storage.apart(partial(_settle, state, committed))
         self._drained(state)
-        state.has_run = not done
+        state.upkeep.ended(done=done)
         return done
 
-    def _fire(self, name: str) -> None:
+    def _own_turn(self, run: Callable[[State, object], None]) -> None:
+        """Run a turn that no caller has asked for."""
         state = self._present()
         before = state.mark()
         try:
-            firing.fire(state, self._object, name)
+            run(state, self._object)
             self._end(state, before)
         except (StorageFull, TurnFull) as error:
             state.undo(before)
@@ -205,6 +262,44 @@ class Activation(Life):
         reply = self._reply(state, entry.program)
         self._sessions.applied(entry, reply, effects=state.mark() != before)
         return Answer(APPLIED, reply)
+
+    def _asking(self, answers: list[Answer]) -> list[Answer | Asking]:
+        """Find the answers that wait for questions, which see all that was acknowledged by now."""
+        waiting = {
+            at: Unfinished.decode(answer.payload)
+            for at, answer in enumerate(answers)
+            if isinstance(answer.payload, bytes) and is_unfinished(answer.payload)
+        }
+        if not waiting:
+            return [*answers]
+        state = self._present()
+        try:
+            state.show(texts(waiting.values()))
+        except StorageFull:
+            return [self._finished_here(answer) for answer in answers]
+        self._drained(state)
+        found: list[Answer | Asking] = [*answers]
+        for at, unfinished in waiting.items():
+            found[at] = Asking(unfinished, state.asks.questions(unfinished, self._lake))
+        return found
+
+    def _finished_here(self, answer: Answer) -> Answer:
+        """Answer what was postponed in the turn after all."""
+        if not (isinstance(answer.payload, bytes) and is_unfinished(answer.payload)):
+            return answer
+        state = self._present()
+        unfinished = Unfinished.decode(answer.payload)
+        found: list[Any] = []
+        for ask in asked(unfinished):
+            try:
+                found.append(state.call(partial(state.asks.here, ask)))
+            except RaydoError as error:
+                if isinstance(error, ActivationBroken):
+                    raise
+                found.append(error)
+        state.transaction.end_read()
+        self._drained(state)
+        return Answer(APPLIED, finish(unfinished, found))
 
     def _reply(self, state: State, program: bytes) -> bytes:
         try:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
-from raydo.actors.lake_runs import weekly_before
+from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.object import DurableObject
 from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
@@ -34,6 +34,7 @@ from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
     DAYS_MAX,
     EVENT_NAMES_MAX,
+    LAKE_RECENT_ROWS_MAX,
     LAKE_ROWS_MIN,
     PRESENCE_S,
     PRESENCE_USERS_MAX,
@@ -43,7 +44,6 @@ from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
     from raydo.actors.event import Event
-    from raydo.actors.lake_runs import Run
 
 STREAM: Final = "analytics"
 WINDOW_S: Final = 60
@@ -69,17 +69,6 @@ class Ingested(TypedDict):
     ids: list[str | None]
 
 
-class ArchiveRun(TypedDict):
-    """One run of the archive: `planned`, `committed`, or `deleted` when its rows have left SQLite."""
-
-    run: int
-    state: str
-    rows: int | None
-    snapshot_id: int | None
-    before_ms: int
-    committed_ms: int | None
-
-
 class Stats(TypedDict):
     """The counters in memory; `truncated` when there are more event names than are listed."""
 
@@ -92,6 +81,7 @@ class Stats(TypedDict):
 class Analytics(DurableObject):
     """One tenant's events, and what they tell."""
 
+    archived_above = LAKE_RECENT_ROWS_MAX
     keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
@@ -101,7 +91,7 @@ class Analytics(DurableObject):
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
         self.every.hour(self.roll_up_hour)
         self.every.day.at("3am")(self.roll_up_day)
-        self.every.sunday.at("4am")(self.archive_week)
+        self.every.sunday.at(weekly_at(self.tenant))(self.archive_week)
 
     @cast(needs="write")
     def track(
@@ -201,14 +191,21 @@ class Analytics(DurableObject):
         last = None if to is None else parse_date(to)
         return self.rollups.days(days, tz or self.zone, last, self.now_ms)
 
-    @call(needs="read")
-    def query(self, sql: str, params: Any = None, limit: int | None = None) -> dict[str, Any]:
-        """Run one SELECT over the tenant's events and views; it sees all that was acknowledged.
+    @call(aside=True, needs="read")
+    def query(
+        self, sql: str, params: Any = None, limit: int | None = None, as_of: Any = None
+    ) -> dict[str, Any]:
+        """Run one SELECT over all of the tenant's events, archived or not, and its other tables.
+
+        It sees all that was acknowledged; with `as_of`, what was at that moment. `layers` in the
+        reply says what was read, and `snapshot_id` which state of the archive.
 
         Raises:
             QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
+            InvalidArgument: parameters, limit or `as_of` cannot be read.
         """
-        return self.select(sql, params, limit)
+        reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
+        return reply
 
     @call(needs="read")
     def changes(self, since: int | None = None, limit: int = CHANGES_MAX) -> Changes:
@@ -248,9 +245,11 @@ class Analytics(DurableObject):
         self.roll_up_hour()
 
     def archive_week(self) -> None:
-        """Plan to move what is older than a week into the archive, if it is worth a run."""
-        self._state.plan_archive(weekly_before(self.now_ms), LAKE_ROWS_MIN)
-        if self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None:
+        """Plan to move what is older than a week into the archive, or at least to tidy up there."""
+        upkeep = self._state.upkeep
+        if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):
+            return
+        if not upkeep.tidy() and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None:
             self.alarms.rest(self.archive_week)
 
     @call
@@ -264,16 +263,16 @@ class Analytics(DurableObject):
             InvalidArgument: no length of time.
         """
         if older_than_s is None:
-            before_ms = weekly_before(self.now_ms)
+            before_ms = weekly_before(self.now_ms, self._state.upkeep.age_s)
         else:
             before_ms = self.now_ms - to_ms(older_than_s) if older_than_s else self.now_ms + 1
-        run = self._state.plan_archive(before_ms, 1)
-        return None if run is None else _told(run)
+        run = self._state.upkeep.plan(before_ms, 1)
+        return None if run is None else told(run)
 
     @call(needs="read")
     def archive_runs(self) -> list[ArchiveRun]:
         """List the archive runs, oldest first."""
-        return [_told(run) for run in self._state.runs.list()]
+        return [told(run) for run in self._state.runs.list()]
 
     def _admit(self, events: Sequence[Event]) -> int:
         """Emit events and count those that are new."""
@@ -312,14 +311,3 @@ def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
             count, at_ms = latest.get(event.user_id, (0, 0))
             latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
     return latest
-
-
-def _told(run: Run) -> ArchiveRun:
-    return {
-        "run": run.run,
-        "state": run.state,
-        "rows": run.rows,
-        "snapshot_id": run.snapshot_id,
-        "before_ms": run.before_ms,
-        "committed_ms": run.committed_ms,
-    }

@@ -21,7 +21,6 @@ from raydo.actors.fault import limited, out_of_memory, placed
 from raydo.actors.history import History, tables_of
 from raydo.actors.pin import Plans, Run, TooOld, read_runs
 from raydo.actors.probe import Probe, explains, probe
-from raydo.actors.query_limits import QUERY_PINS_MAX, QUERY_SQLITE_BYTES
 from raydo.actors.question import PRESENT, AsOf, Question
 from raydo.actors.result import distinct
 from raydo.actors.sandbox import Sandbox
@@ -38,7 +37,12 @@ from raydo.pipelining.errors import (
     RaydoError,
     Unavailable,
 )
-from raydo.pipelining.limits import QUERY_ROWS_MAX, QUERY_SQL_BYTES_MAX
+from raydo.pipelining.limits import (
+    QUERY_PINS_MAX,
+    QUERY_ROWS_MAX,
+    QUERY_SQL_BYTES_MAX,
+    QUERY_SQLITE_BYTES,
+)
 
 _BUSY_S: Final = 1.0
 _THEN: Final = (
@@ -226,7 +230,7 @@ def _recent(connection: sqlite3.Connection, question: Question, stop: Stop) -> d
     """Let SQLite answer."""
     stop.attach(connection.interrupt)
     try:
-        reply = reader.read(connection, question.sql, question.params, limit=question.limit)
+        return reader.read(connection, question.sql, question.params, limit=question.limit)
     except RaydoError:
         if stop.requested:
             raise stop.error() from None
@@ -235,7 +239,6 @@ def _recent(connection: sqlite3.Connection, question: Question, stop: Stop) -> d
         raise out_of_memory(QUERY_SQLITE_BYTES) from None
     finally:
         stop.detach()
-    return {**reply, "layers": [reply["layer"]]}
 
 
 def _probe(connection: sqlite3.Connection, question: Question) -> Probe | None:

@@ -7,32 +7,27 @@ the run says which rows it takes.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from raydo.actors.clock import SystemClock
 from raydo.actors.lake_runs import PLANNED, Committed, Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raydo.actors.lake import Lake
 
 
 class Job(NamedTuple):
-    """One planned run, and where its rows come from and go to."""
+    """One planned run, and where its rows come from and go to; without a run, just tidy up."""
 
     lake: Lake
     database: Path
-    run: Run
+    run: Run | None
     settled_run: int  # the last run of which nothing is left in the database
 
 
-Archiver = Callable[[Job], Awaitable[Committed]]
-"""Do a job somewhere else, and return what the archive has of it."""
-
-
-def run_job(job: Job) -> Committed:
+def run_job(job: Job) -> Committed | None:
     """Tidy the archive up, and bring a run into it; blocks.
 
     Raises:
@@ -45,30 +40,21 @@ def run_job(job: Job) -> Committed:
     from raydo.actors.lake_expiry import expire
     from raydo.actors.lake_rows import TenantRows
 
-    assert job.run.state == PLANNED
+    assert job.run is None or job.run.state == PLANNED
     if job.settled_run:
         compact(job.lake, settled_run=job.settled_run)
         expire(job.lake, SystemClock().now_ms())
+    if job.run is None:
+        return None
     return archive(job.lake, job.run, TenantRows(job.database))
 
 
-async def on_a_thread(job: Job) -> Committed:
-    """Be the `Archiver` of a process without Ray."""
-    return await asyncio.to_thread(run_job, job)
-
-
-async def by_ray(job: Job) -> Committed:
-    """Be the `Archiver` of a host: a Ray task, in a process of its own.
+def move(lake: Lake) -> None:
+    """Let the archive of a folder that was copied be where the folder is; blocks.
 
     Raises:
-        RaydoError: as `run_job`.
+        DataUnreadable, FileNotFoundError: its files are not all in the folder.
     """
-    import ray
-    from ray.exceptions import RayTaskError
+    from raydo.actors.lake_relocation import relocate
 
-    task = ray.remote(num_cpus=0, max_retries=0)(run_job)
-    try:
-        committed: Committed = await task.remote(job)
-    except RayTaskError as error:
-        raise error.cause from None
-    return committed
+    relocate(lake)

@@ -39,6 +39,7 @@ _FORKED: Final = (
     "This process was forked after Ray had started in its parent, and Ray cannot be shared with a "
     "child. Connect in the children only, or start them by multiprocessing's 'spawn'."
 )
+_FOR_THE_FILE: Final = "INFO raydo:"  # what a host notes of the object that it is for
 _SECRETS: Final = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -189,7 +190,8 @@ def _let_ray_print(*, allowed: bool) -> None:
 
 def _show(batch: Mapping[str, Any]) -> None:
     if who := batch.get("actor_name"):
-        sys.stderr.writelines(f"{who} (pid {batch['pid']}): {line}\n" for line in batch["lines"])
+        lines = (line for line in batch["lines"] if not line.startswith(_FOR_THE_FILE))
+        sys.stderr.writelines(f"{who} (pid {batch['pid']}): {line}\n" for line in lines)
 
 
 def _secret(token: Path) -> dict[str, str]:

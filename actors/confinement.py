@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from raydo.actors.query_limits import (
+from raydo.pipelining.limits import (
     QUERY_GRACE_S,
     QUERY_MEMORY_BYTES,
     QUERY_NICENESS,
@@ -34,6 +34,8 @@ _RESTRICT_SELF: Final = 446
 _ASK_VERSION: Final = 1
 _BENEATH_PATH: Final = 1
 _NO_NEW_PRIVILEGES: Final = 38
+
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
 
 _EXECUTE: Final = 1 << 0
 _WRITE_FILE: Final = 1 << 1
@@ -52,6 +54,8 @@ def confine_process(folder: Path, *, network: bool) -> bool:
     Call it while there is one thread.
     """
     os.nice(QUERY_NICENESS)
+    with suppress(OSError):  # Linux shares cores out by session first, and this has one to itself
+        _AUTOGROUP.write_text(str(QUERY_NICENESS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit_sqlite()
     return _restrict(folder, network=network)

@@ -8,7 +8,6 @@ because the object lives in another process by then.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors.line import Line
@@ -17,6 +16,7 @@ from raydo.pipelining.errors import ConnectionLost, Moved, NotConnected
 from raydo.pipelining.limits import HOMES_MAX
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Address
     from raydo.actors.finder import Finder
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.transport import More, Transport
@@ -27,12 +27,12 @@ MOVED_PAUSES_S: Final = (0.0, 0.005, 0.02, 0.05, 0.1)
 
 
 class Courier:
-    """Carry envelopes to hosts by their sockets."""
+    """Carry envelopes to hosts by their sockets, on this machine and on others."""
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
-        self._homes: dict[Noun, asyncio.Task[Path]] = {}
-        self._lines: dict[Path, asyncio.Task[Line]] = {}
+        self._homes: dict[Noun, asyncio.Task[Address]] = {}
+        self._lines: dict[Address, asyncio.Task[Line]] = {}
         self._closed = False
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
@@ -63,7 +63,7 @@ class Courier:
             await asyncio.wait(opening)
         await asyncio.gather(*(task.result().close() for task in lines if _succeeded(task)))
 
-    async def _home(self, noun: Noun) -> Path:
+    async def _home(self, noun: Noun) -> Address:
         """Find where the object lives, once for all who ask together."""
         if self._closed:
             raise NotConnected("This connection is closed.")
@@ -76,29 +76,29 @@ class Courier:
         # Shielded: senders share the task, and one that gives up must not take it from the rest.
         return await asyncio.shield(task)
 
-    async def _line(self, path: Path) -> Line:
+    async def _line(self, address: Address) -> Line:
         """Open the line to a host, once; one that broke is not opened again.
 
         Raises:
             Moved: the host is gone, and nothing was sent.
         """
-        task = self._lines.get(path)
+        task = self._lines.get(address)
         if task is None:
-            task = self._lines[path] = asyncio.create_task(Line.connect(path))
+            task = self._lines[address] = asyncio.create_task(Line.connect(address))
             task.add_done_callback(_succeeded)
         try:
             line = await asyncio.shield(task)
         except ConnectionLost as error:
-            self._drop(path, task)
+            self._drop(address, task)
             raise Moved(error.message) from None
         if line.lost.is_set():
-            self._drop(path, task)
+            self._drop(address, task)
             raise Moved("The host is gone.")
         return line
 
-    def _drop(self, path: Path, task: asyncio.Task[Line]) -> None:
-        if self._lines.get(path) is task:
-            del self._lines[path]
+    def _drop(self, address: Address, task: asyncio.Task[Line]) -> None:
+        if self._lines.get(address) is task:
+            del self._lines[address]
 
 
 def _succeeded(task: asyncio.Task[Any]) -> bool:

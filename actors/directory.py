@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydo.actors import tenant
@@ -25,6 +24,7 @@ from raydo.actors.due import read_due, scan
 from raydo.actors.errand import Errand, errand, read_request, run_errand
 from raydo.actors.line import Line
 from raydo.actors.placement import Placement
+from raydo.actors.roster import roster
 from raydo.actors.waker import Waker
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import ConnectionLost, InvalidArgument, RaydoError, Starting
@@ -35,8 +35,10 @@ from raydo.pipelining.limits import (
 from raydo.pipelining.noun import Noun
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Sockets
     from raydo.actors.pool import Pool, Started
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
     from raydo.pipelining.transport import More
 
 _log = logging.getLogger("raydo")
@@ -46,7 +48,7 @@ class _Host:
     """One host, as the directory sees it."""
 
     def __init__(self, started: Started, line: Line) -> None:
-        self.name, self.path = started
+        self.name, self.sockets = started
         self.line = line
         self.classes: dict[str, bytes] = {}  # which version of each class it was told of
 
@@ -57,11 +59,12 @@ class Directory(Actor):
     def __init__(
         self,
         settings: Settings,
+        site: Site,
         paths: tuple[str, ...] = (),
         pool: Pool | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(settings, paths)
+        super().__init__(settings, site, paths)
         self._pool = pool
         self._clock = clock or SystemClock()
         self._placement = Placement(settings.hosts_max(), STANDBY_HOSTS)
@@ -79,6 +82,7 @@ class Directory(Actor):
             "offended": self._offended,
             "counts": self._counts,
             "status": self._status,
+            "roster": self._roster,
         }
 
     def __repr__(self) -> str:
@@ -95,21 +99,20 @@ class Directory(Actor):
             await self._listener.close()
         await asyncio.gather(*(host.line.close() for host in self._hosts.values()))
 
-    async def _open(self) -> Path:
-        data = self._settings.data
+    async def _open(self) -> Sockets:
         if self._pool is None:
             from raydo.actors.pool import RayPool
 
-            self._pool = RayPool(self._settings, self._paths)
+            self._pool = RayPool(self._settings, self._site, self._paths)
         self._waker = Waker(self._clock, self._wake)
-        path = await self._listen("directory-")
+        sockets = await self._listen("directory-")
         for started in await self._pool.running():
             await self._welcome(started)
         self._refill()
-        for noun, due_ms in await asyncio.to_thread(lambda: list(scan(data))):
+        for noun, due_ms in await asyncio.to_thread(lambda: list(scan(self._site.data))):
             self._waker.set(noun, due_ms)
         self._waker.start()
-        return path
+        return sockets
 
     async def _run(self, payload: bytes, more: More) -> bytes:
         del more  # nothing streams here
@@ -120,15 +123,15 @@ class Directory(Actor):
 
     # Errands
 
-    async def _find(self, given: Errand) -> dict[str, str]:
-        """Give the socket of an object's host, and place the object when it has none."""
+    async def _find(self, given: Errand) -> list[Any]:
+        """Give the sockets of an object's host, and place the object when it has none."""
         self._breaker.check(given.noun, self._clock.now_ms())
         try:
             async with asyncio.timeout(PLACE_S_MAX):
                 host = await self._placed(given.noun)
         except TimeoutError:
             raise Starting(f"No host was there within {PLACE_S_MAX:.0f} s.") from None
-        return {"path": str(host.path)}
+        return list(host.sockets)
 
     async def _declare(self, given: Errand) -> None:
         """Keep what a host needs to know a class."""
@@ -155,6 +158,10 @@ class Directory(Actor):
             return_exceptions=True,
         )
         return [unpack(answer) for answer in answers if isinstance(answer, bytes)]
+
+    async def _roster(self, given: Errand) -> list[dict[str, Any]]:
+        """List every tenant of the folder, and what its host says of it."""
+        return await asyncio.to_thread(roster, self._site.data, await self._status(given))
 
     # Placing
 
@@ -227,7 +234,7 @@ class Directory(Actor):
     async def _welcome(self, started: Started) -> None:
         """Speak to a host, and take over what it holds already."""
         assert self._listener is not None
-        line = await Line.connect(started.path)
+        line = await Line.connect(started.sockets.address())
         answer = await line.request(errand("hello", path=str(self._listener.path)))
         host = self._hosts[started.name] = _Host(started, line)
         self._placement.add(started.name)
@@ -254,7 +261,7 @@ class Directory(Actor):
         assert self._waker is not None
         await self._pool.end(name)
         for noun in lost:  # nobody keeps their time now
-            folder = tenant.folder(self._settings.data, noun)
+            folder = tenant.folder(self._site.data, noun)
             self._waker.set(noun, await asyncio.to_thread(read_due, OsDisk(), folder))
 
     async def _wake(self, noun: Noun) -> int | None:

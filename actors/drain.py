@@ -1,4 +1,4 @@
-"""Write what turns changed into the open transaction: events, rollups, ids, counters, timers, sessions.
+"""Write what turns changed into the open transaction: events, rollups, ids, counters, timers, letters, jobs, sessions.
 
 All of it moves together, or nothing does. Several turns are written as one: the events of all, and
 of everything that has one value the latest.
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from raydo.actors import jobs, outgoing
 from raydo.actors.event import BOT
 from raydo.actors.rollups import RolledEvent
 from raydo.pipelining.limits import SESSION_REPLIES_MAX, SESSIONS_MAX
@@ -99,6 +100,8 @@ def _write_rows(database: Database, turns: Sequence[Effects]) -> None:
     ):
         if rows:
             database.run_many(statement, rows)
+    outgoing.write(database, [row for effects in turns for row in effects.outgoing])
+    jobs.write(database, (row for effects in turns for row in effects.jobs))
     _write_sessions(database, turns)
 
 

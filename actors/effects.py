@@ -17,7 +17,7 @@ from raydo.actors.idrun import KEY_BYTES
 from raydo.pipelining.errors import DataUnreadable
 
 DAY_MS: Final = 86_400_000
-EFFECTS: Final = 1  # the kind of a log's record; another encoding takes another number
+EFFECTS: Final = 2  # the kind of a log's record; another encoding takes another number
 
 
 class Emitted(NamedTuple):
@@ -38,6 +38,8 @@ class Effects(NamedTuple):
     counters: Sequence[tuple[str, bytes | None]]  # None deletes
     facts: Sequence[tuple[str, Any]]
     timers: Sequence[tuple[str, tuple[Any, ...] | None]]  # None deletes
+    outgoing: Sequence[tuple[str, str, int, bytes | None]]  # see `outgoing.Row`
+    jobs: Sequence[tuple[int, bytes | None]]  # None deletes
     sessions: Sequence[tuple[bytes, int, int]]
     replies: Sequence[tuple[bytes, int, bytes | None]]
 

@@ -11,6 +11,7 @@ from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.due import scan
 from raydo.actors.residents import Residents
+from raydo.actors.roster import roster
 from raydo.actors.waker import Waker
 from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import NotConnected
@@ -96,6 +97,10 @@ class Embedded:
                 "objects": self._residents.status(),
             }
         ]
+
+    async def roster(self) -> list[dict[str, Any]]:
+        """See `Runtime.roster`."""
+        return await asyncio.to_thread(roster, self._settings.data, await self.status())
 
     def _slept(self, noun: Noun, due_ms: int | None) -> None:
         if self._waker is not None:

@@ -133,14 +133,12 @@ def _open(disk: Disk, folder: Path) -> int:
 
 
 def _prepare(disk: Disk, folder: Path, handle: int) -> None:
-    """Put zeros and the file's name on disk before any epoch: one that is given can't get lost."""
+    """Put the file's name on disk before any epoch is in it: one that is given can't get lost."""
     if _newest(disk.read(handle, _FILE_BYTES, 0)) is None:
-        if disk.size(handle) < _FILE_BYTES:
-            disk.preallocate(handle, _FILE_BYTES)
-        disk.step("epoch.create.before_sync")
-        disk.sync(handle)
         disk.step("epoch.create.before_sync_folder")
         disk.sync_folder(folder)
+        if disk.size(handle) < _FILE_BYTES:
+            disk.preallocate(handle, _FILE_BYTES)
 
 
 def _lock(disk: Disk, folder: Path, handle: int, processes: Processes) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from raydo.actors.guard import hidden
-from raydo.actors.query_limits import QUERY_ENGINE_BYTES, QUERY_MEMORY_BYTES
 from raydo.actors.schema import VIEW_COLUMNS
 from raydo.actors.spelling import Spelling, Token, tokens
 from raydo.actors.tree import Engine, Node, parse, place, walk
 from raydo.pipelining.errors import CallerError, QueryError, QueryForbidden, QueryLimit, RaydoError
+from raydo.pipelining.limits import QUERY_ENGINE_BYTES, QUERY_MEMORY_BYTES
 
 _MB: Final = 1024 * 1024
 _SYNTAX: Final = re.compile(r'near "(.+)": syntax error', re.DOTALL)

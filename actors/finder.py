@@ -10,47 +10,57 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raydo.actors import catalog
+from raydo.actors.actor import cause_of
+from raydo.actors.address import Sockets
 from raydo.actors.directory import Directory
 from raydo.actors.errand import errand
 from raydo.actors.line import Line
-from raydo.actors.place import DIRECTORY, NAMESPACE, prefix
-from raydo.actors.pool import cause_of
+from raydo.actors.place import NAMESPACE, pinned
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import ConnectionLost, NotConnected, RaydoError, Starting
 from raydo.pipelining.limits import PLACE_S_MAX, RETRY_FIRST_S, RETRY_MAX_S
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Address
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
     from raydo.pipelining.noun import Noun
 
 
 class Finder(Protocol):
     """Know where objects live."""
 
-    async def find(self, noun: Noun) -> Path:
-        """Return the socket of the object's host, which takes its frames.
+    async def find(self, noun: Noun) -> Address:
+        """Return the address of the object's host, which takes its frames.
 
         Raises:
             Starting: it takes longer than it should; ask again.
             Confined: the object rests.
+            NodeDown: the machine that has its folder is not there.
             RaydoError: no host can serve it, and this says why.
         """
         ...
 
 
 class RayFinder:
-    """Ask the directory that is a Ray actor.
+    """Ask one folder's directory, which is a Ray actor.
 
-    `attached` is awaited before Ray is asked, and makes sure that there is one.
+    `attached` is awaited before Ray is asked: it makes sure that there is one, and says which folder
+    is meant. `here` is the machine that asks: on another one the folder's processes are reached by
+    their ports.
     """
 
-    def __init__(self, settings: Settings, attached: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, settings: Settings, attached: Callable[[], Awaitable[Site]], here: str | None = None
+    ) -> None:
         self._settings = settings
         self._attached = attached
+        self._here = here
+        self._site: Site | None = None
         self._opening: asyncio.Task[Line] | None = None
         self._declared: set[str] = set()  # classes that the directory knows from this line
         self._watch: asyncio.Task[None] | None = None
@@ -60,9 +70,9 @@ class RayFinder:
         """Have the directory begin, before anybody asks: it has timers to keep and hosts to warm."""
         self._begin()
 
-    async def find(self, noun: Noun) -> Path:
+    async def find(self, noun: Noun) -> Address:
         """See `Finder.find`."""
-        return Path((await self._ask("find", noun))["path"])
+        return self._address(Sockets(*await self._ask("find", noun)))
 
     async def counts(self, noun: Noun) -> dict[str, int]:
         """Ask the object's host what came in for it since it lives there."""
@@ -73,6 +83,11 @@ class RayFinder:
         """Describe every host and the objects that it holds."""
         status: list[dict[str, Any]] = await self._ask("status", None)
         return status
+
+    async def roster(self) -> list[dict[str, Any]]:
+        """List every tenant of the folder: see `roster`."""
+        rows: list[dict[str, Any]] = await self._ask("roster", None)
+        return rows
 
     async def close(self) -> None:
         """Close the line."""
@@ -125,11 +140,16 @@ class RayFinder:
         return task
 
     async def _open(self) -> Line:
-        await self._attached()
+        site = self._site = await self._attached()
         self._declared.clear()
-        line = await Line.connect(await _directory_path(self._settings))
+        line = await Line.connect(self._address(await _directory_sockets(self._settings, site)))
         self._watch = asyncio.create_task(self._reopen(line))
         return line
+
+    def _address(self, sockets: Sockets) -> Address:
+        assert self._site is not None
+        near = self._here is None or self._here == self._site.machine
+        return sockets.address(None if near else self._site.secret)
 
     async def _reopen(self, line: Line) -> None:
         await line.lost.wait()
@@ -140,24 +160,25 @@ class RayFinder:
             await asyncio.sleep(RETRY_MAX_S)
 
 
-async def _directory_path(settings: Settings) -> Path:
+async def _directory_sockets(settings: Settings, site: Site) -> Sockets:
     """Find the directory, or have Ray make it, and ask where it listens."""
-    from ray.exceptions import RayActorError, RayTaskError
+    from ray.exceptions import RayError, RayTaskError
 
     try:
-        directory = await asyncio.to_thread(_place_directory, settings)
-        return Path(await directory.where.remote())
-    except RayActorError as error:
-        raise ConnectionLost(f"The directory is dying or starting: {error}") from None
+        directory = await asyncio.to_thread(_place_directory, settings, site)
+        sockets: Sockets = await directory.where.remote()
     except RayTaskError as error:
         raise cause_of(error) from None
+    except RayError as error:  # dead, unreachable, or its machine is gone
+        raise ConnectionLost(f"The directory is dying or starting: {error}") from None
+    return sockets
 
 
-def _place_directory(settings: Settings) -> Any:
+def _place_directory(settings: Settings, site: Site) -> Any:
     import ray
 
     options = ray.remote(Directory).options(
-        name=prefix(settings.data) + DIRECTORY,
+        name=site.directory,
         namespace=NAMESPACE,
         get_if_exists=True,
         lifetime="detached",  # it outlives the gateway that asked for it first
@@ -165,8 +186,9 @@ def _place_directory(settings: Settings) -> Any:
         max_restarts=-1,
         max_task_retries=0,
         enable_task_events=False,
+        **pinned(site.machine),
     )
-    return options.remote(settings, catalog.search_paths())
+    return options.remote(replace(settings, data=site.data), site, catalog.search_paths())
 
 
 def _failed(task: asyncio.Task[Line]) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import handlers
 from raydo.actors.handlers import Firing
@@ -52,6 +52,35 @@ def fire(state: State, owner: object, name: str) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the object's code may raise it
         _tell(state, timer, error)
         state.call(partial(state.alarms.failed, timer, f"{type(error).__name__}: {error}"))
+
+
+def end_job(state: State, owner: object, *, n: int, result: Any, error: str | None) -> None:
+    """Tell the object the end of a job, together with the end of its row.
+
+    A handler that raises is not called again, for its function may have done what must not be done
+    twice: it is logged, and its job is over.
+
+    Raises:
+        ActivationBroken, TurnTooLong, StorageFull: the job is not over.
+    """
+    try:
+        state.call(partial(_end_job, state, owner, n, result, error))
+    except _NOT_THE_OBJECTS:
+        raise
+    except (Exception, SystemExit) as raised:  # noqa: BLE001  # the object's code may raise it
+        _log.error("A handler of %s raised at the end of a job", state.noun, exc_info=raised)
+        state.call(lambda: state.jobs.done(n))
+
+
+def _end_job(state: State, owner: object, n: int, result: Any, error: str | None) -> None:
+    job = state.jobs.done(n)
+    if job is None:
+        return  # it was over already
+    name = job.then if error is None else job.failed
+    if name is not None and (handler := handlers.find(owner, name)) is not None:
+        handler(result if error is None else error)
+    elif error is not None:
+        _log.error("%s of %s is given up: %s", job.function, state.noun, error)
 
 
 def _run(state: State, timer: Timer, handler: MethodType) -> None:

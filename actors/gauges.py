@@ -14,12 +14,17 @@ _GAUGES: Final = {
     "objects": "Objects that live in the host.",
     "awake": "Objects of the host that are in memory.",
     "waiting": "Envelopes that wait for a turn.",
+    "queries_busy": "Queries that processes of the host work on.",
+    "queries_waiting": "Queries that wait for such a process.",
     "bytes": "Resident memory of the host's process.",
 }
 _COUNTERS: Final = {
     "envelopes": "Envelopes that the host took by its socket.",
     "frames": "Frames in those envelopes.",
     "turns": "Turns that the host ran.",
+    "queries_asked": "Queries that went beside the turns.",
+    "queries_refused": "Queries that waited too long, or were too many.",
+    "queries_ended": "Processes for queries that ended: killed, old or idle.",
     "syncs": "Syncs of the log and of folders.",
 }
 

@@ -40,6 +40,18 @@ def name_of(owner: object, handler: Callable[..., Any]) -> str:
     return name
 
 
+def method_of(owner: object, handler: Callable[..., Any]) -> str:
+    """Name a method so that a later activation of the object can find it.
+
+    Raises:
+        InvalidArgument: it is no method of `owner`.
+    """
+    name = f"{type(owner).__name__}.{getattr(handler, '__name__', '')}"
+    if (found := find(owner, name)) is None or handler != found:
+        raise InvalidArgument(f"This takes a method of the object itself, not {handler!r:.80}.")
+    return name
+
+
 def find(owner: object, name: str) -> MethodType | None:
     """Find the handler that was named so; None when the class has it no more."""
     found = getattr(type(owner), name.rpartition(".")[2], None)

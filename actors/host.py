@@ -18,20 +18,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import catalog
 from raydo.actors.actor import Actor
-from raydo.actors.archiver import by_ray, on_a_thread
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
+from raydo.actors.cluster_finder import ClusterFinder
+from raydo.actors.courier import Courier
+from raydo.actors.elsewhere import by_ray, on_a_thread
 from raydo.actors.errand import Errand, errand, read_request, run_errand
+from raydo.actors.finder import RayFinder
 from raydo.actors.gauges import Gauges
 from raydo.actors.line import Line
-from raydo.actors.place import DIRECTORY, HOST, actor, prefix
+from raydo.actors.place import HOST, actor, machine
 from raydo.actors.residents import Residents
 from raydo.actors.watchdog import Watchdog, resident_bytes
 from raydo.pipelining.errors import ConnectionLost, Moved
 from raydo.pipelining.limits import METRICS_S, RETRY_MAX_S
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Sockets
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.transport import More
 
@@ -43,13 +48,17 @@ _log = logging.getLogger("raydo")
 class Host(Actor):
     """Hold the objects that the directory gives it."""
 
-    def __init__(self, settings: Settings, name: str = "host", paths: tuple[str, ...] = ()) -> None:
-        super().__init__(settings, paths)
+    def __init__(
+        self, settings: Settings, site: Site, name: str = "host", paths: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(settings, site, paths)
         self._name = name
         self._objects: set[Noun] = set()  # those whose frames are taken
         self._claim: Claim | None = None
         self._residents: Residents | None = None
         self._directory: Line | None = None
+        self._finder: RayFinder | ClusterFinder | None = None
+        self._others: Courier | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._verbs = {
             "hello": self._hello,
@@ -69,12 +78,15 @@ class Host(Actor):
             await self._listener.close()
         if self._residents is not None:
             await self._residents.close()
+        if self._others is not None and self._finder is not None:
+            await self._others.close()
+            await self._finder.close()
         if self._directory is not None:
             await self._directory.close()
         if self._claim is not None:
             self._claim.release()
 
-    async def _open(self) -> Path:
+    async def _open(self) -> Sockets:
         self._loop = asyncio.get_running_loop()
         catalog.search_in(self._paths)
         await asyncio.to_thread(catalog.load, self._settings.objects)
@@ -92,13 +104,28 @@ class Host(Actor):
                 bytes_max=self._settings.host_bytes_max(),
             ),
             on_sleep=self._left,
-            archiver=by_ray if _on_ray() else on_a_thread,
+            elsewhere=by_ray if _on_ray() else on_a_thread,
+            transport=self._courier(),
         )
-        path = await self._listen()
+        sockets = await self._listen()
         self._entitle()
         if _on_ray():
             self._task(self._show())
-        return path
+        return sockets
+
+    def _courier(self) -> Courier | None:
+        """Make what carries casts to objects that live in other processes."""
+        if not _on_ray():
+            return None
+        if self._settings.cluster is None:
+            self._finder = RayFinder(self._settings, self._here)
+        else:
+            self._finder = ClusterFinder(self._settings, self._here, machine())
+        self._others = Courier(self._finder)
+        return self._others
+
+    async def _here(self) -> Site:
+        return self._site
 
     async def _run(self, payload: bytes, more: More) -> bytes:
         del more  # nothing streams yet
@@ -127,6 +154,8 @@ class Host(Actor):
         if (parcel := given.arguments["parcel"]) is not None:
             await asyncio.to_thread(lambda: catalog.unpack(catalog.unwrap(parcel)))
         self._residents.admit(given.noun)
+        if not self._objects:  # with many at once the roster tells who is where
+            _log.info("%s lives here now", given.noun)
         self._objects.add(given.noun)
         self._entitle()
 
@@ -191,7 +220,7 @@ class Host(Actor):
         while not self._closing and self._directory is line:
             await asyncio.sleep(RETRY_MAX_S)
             with contextlib.suppress(Exception):
-                directory = await asyncio.to_thread(actor, prefix(self._settings.data) + DIRECTORY)
+                directory = await asyncio.to_thread(actor, self._site.directory)
                 await directory.where.remote()
 
     async def _show(self) -> None:

@@ -11,14 +11,18 @@ next run, however old its timestamp.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+from zlib import crc32
 
 from raydo.pipelining.errors import ArchiveMismatch, InvalidArgument
 from raydo.pipelining.limits import (
     LAKE_AGE_S,
     LAKE_DELETE_ROWS,
+    LAKE_GRACE_S,
     LAKE_RECENT_ROWS_MAX,
     LAKE_ROWS_MIN,
+    LAKE_SNAPSHOTS_S,
+    LAKE_SPREAD_QUARTERS,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +42,8 @@ TABLES: Final = (
     )""",
 )
 
+# By then the last weekly timer has dropped every snapshot but the present one, and their files.
+_TIDIED_MS: Final = (LAKE_SNAPSHOTS_S + LAKE_GRACE_S + 15 * 86_400) * 1_000
 _COVERED: Final = "raw_events INDEXED BY _raydo_by_timestamp WHERE timestamp < ? AND seq <= ?"
 _DELETE: Final = f"DELETE FROM raw_events WHERE seq IN (SELECT seq FROM {_COVERED} LIMIT ?)"  # noqa: S608
 
@@ -73,6 +79,17 @@ class Committed:
     last_seq: int | None
     min_ts: int | None
     max_ts: int | None
+
+
+class ArchiveRun(TypedDict):
+    """One run of the archive: `planned`, `committed`, or `deleted` when its rows have left SQLite."""
+
+    run: int
+    state: str
+    rows: int | None
+    snapshot_id: int | None
+    before_ms: int
+    committed_ms: int | None
 
 
 class Runs:
@@ -160,6 +177,12 @@ class Runs:
         rows = self._database.run("SELECT max(run) FROM _raydo_runs WHERE state = ?", (DELETED,))
         return rows[0][0] or 0
 
+    def tidied(self, now_ms: int) -> bool:
+        """Tell whether the archive has nothing left to expire."""
+        rows = self._database.run("SELECT max(committed_ms) FROM _raydo_runs")
+        latest_ms: int | None = rows[0][0]
+        return latest_ms is None or now_ms - latest_ms > _TIDIED_MS
+
     def overfull(self, recent_max: int = LAKE_RECENT_ROWS_MAX) -> bool:
         """Tell, at once, whether so many rows may be here that a run should be planned."""
         lowest, highest = (self._end(f"{end}(seq)") for end in ("min", "max"))
@@ -194,9 +217,27 @@ class Runs:
         return found[0][0] if found else 0
 
 
-def weekly_before(now_ms: int, age_s: int = LAKE_AGE_S) -> int:
+def weekly_before(now_ms: int, age_s: float = LAKE_AGE_S) -> int:
     """Return before when events are due at `now_ms`: whole UTC days, as the files are."""
-    return (now_ms - age_s * 1_000) // DAY_MS * DAY_MS
+    return (now_ms - int(age_s * 1_000)) // DAY_MS * DAY_MS
+
+
+def weekly_at(tenant: str) -> str:
+    """Return when on Sundays a tenant's weekly run begins: from four on, spread over some hours."""
+    quarter = crc32(tenant.encode()) % LAKE_SPREAD_QUARTERS
+    return f"{4 + quarter // 4:02}:{quarter % 4 * 15:02}"
+
+
+def told(run: Run) -> ArchiveRun:
+    """Tell a run to whoever asks."""
+    return {
+        "run": run.run,
+        "state": run.state,
+        "rows": run.rows,
+        "snapshot_id": run.snapshot_id,
+        "before_ms": run.before_ms,
+        "committed_ms": run.committed_ms,
+    }
 
 
 _COLUMNS: Final = ", ".join(each.name for each in fields(Run))

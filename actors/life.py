@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from raydo.actors import tenant
 from raydo.actors.clock import Clock
@@ -21,9 +21,11 @@ from raydo.actors.disk import Disk, OsDisk
 from raydo.actors.due import read_due, write_due
 from raydo.actors.event import fresh_ids
 from raydo.actors.failure import failure
+from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.migrations import migrate
 from raydo.actors.object import DurableObject
 from raydo.actors.sessions import Sessions
+from raydo.actors.settings import Settings
 from raydo.actors.state import State
 from raydo.actors.storage import Storage
 from raydo.pipelining.errors import ActivationBroken, ObjectFailed, RaydoError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from raydo.actors.damage import Damage
     from raydo.actors.process import Processes
 
+AT_ONCE_MS: Final = 0
 _log = logging.getLogger("raydo")
 
 
@@ -51,11 +54,14 @@ class Life:
         disk: Disk | None = None,
         host: bool = False,
         processes: Processes | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.noun = noun
         self.broken = False
         self._cls = cls
         self._folder = tenant.folder(data, noun)
+        self._settings = settings or Settings()
+        self._lake = Lake(self._folder, namespace_of(noun), self._settings.lake)
         self._clock = clock
         self._random = random
         self._new_id = fresh_ids(random)
@@ -99,6 +105,9 @@ class Life:
         state, self._state, self._object = self._state, None, None
         if state is not None:
             try:
+                if state.outgoing.unsaved:
+                    self._save(state)
+                self._tell_due(state, exactly=True)
                 state.storage.close()
             except (sqlite3.Error, OSError) as error:
                 raise failure(self.noun, error) from error
@@ -139,6 +148,7 @@ class Life:
     def _start(self) -> State:
         storage = self._storage()
         state = self._state = State(self.noun, storage, self._new_id, self._clock.now_ms())
+        state.upkeep.age_s = self._settings.archive_age_s
         self._sessions.attach(storage.database)
         self._object = new_instance(self._cls)
         self._object._state = state
@@ -171,19 +181,31 @@ class Life:
         )
 
     def _save(self, state: State) -> None:
-        due_ms = state.alarms.next_due_ms
-        if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
-            self._tell_due(state)  # first, so that a crash in between can only wake it early
+        self._tell_due_earlier(state)
         state.storage.save(state.effects(self._sessions))
         state.settle()
         if self._born:
             self._tell_due(state)
         self._sessions.settle(drained=state.storage.drained)
 
-    def _tell_due(self, state: State) -> None:
-        """Say in the folder when the object must wake."""
-        due_ms = state.alarms.next_due_ms
-        if due_ms != self._due_ms:
+    def _tell_due(self, state: State, *, exactly: bool = False) -> None:
+        """Say in the folder when the object must wake: at once, if others wait for it, or it for a job.
+
+        Earlier than needed does no harm, and a file for each letter would be many.
+        """
+        busy = state.outgoing.waiting or state.jobs.waiting
+        due_ms = AT_ONCE_MS if busy else state.alarms.next_due_ms
+        if self._due_ms == AT_ONCE_MS and not exactly:
+            return
+        if self._born and due_ms != self._due_ms:
+            write_due(self._disk, self._folder, due_ms)
+            self._due_ms = due_ms
+
+    def _tell_due_earlier(self, state: State) -> None:
+        """Say so before it is on disk, so that a crash in between can only wake the object early."""
+        begins = state.outgoing.mark() or state.jobs.mark()
+        due_ms = AT_ONCE_MS if begins else state.alarms.next_due_ms
+        if self._born and due_ms is not None and (self._due_ms is None or due_ms < self._due_ms):
             write_due(self._disk, self._folder, due_ms)
             self._due_ms = due_ms
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydo.actors.wire import ANSWER, ERROR, MORE, REQUEST, Message, Peer, check_size
+from raydo.actors.wire import ANSWER, ERROR, HELLO, MORE, REQUEST, Message, Peer, check_size
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import ConnectionLost, RaydoError, decode_error
+from raydo.pipelining.limits import REACH_S_MAX, SILENCE_PROBES, SILENCE_S
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Address, Tcp
     from raydo.pipelining.transport import More
 
 
@@ -26,17 +29,31 @@ class Line(Peer):
         self._streams: dict[int, More] = {}
 
     @classmethod
-    async def connect(cls, path: Path) -> Line:
-        """Open a line to the host that listens at `path`.
+    async def connect(cls, address: Address) -> Line:
+        """Open a line to the process that listens at `address`.
 
         Raises:
             ConnectionLost: nobody listens there.
         """
+        loop = asyncio.get_running_loop()
         try:
-            _, line = await asyncio.get_running_loop().create_unix_connection(cls, str(path))
-        except OSError as error:
-            raise ConnectionLost(f"No host listens at {path}: {error.strerror}.") from error
+            if isinstance(address, Path):
+                _, line = await loop.create_unix_connection(cls, str(address))
+                return line
+            async with asyncio.timeout(REACH_S_MAX):
+                _, line = await loop.create_connection(cls, address.host, address.port)
+        except (OSError, TimeoutError) as error:
+            where = address if isinstance(address, Path) else f"{address.host}:{address.port}"
+            reason = getattr(error, "strerror", None) or "no answer"
+            raise ConnectionLost(f"No host listens at {where}: {reason}.") from error
+        line._introduce(address)
         return line
+
+    def _introduce(self, address: Tcp) -> None:
+        """Say who we are, and notice within a bounded time when the other machine has gone."""
+        assert self._socket is not None
+        _mind_silence(self._socket.get_extra_info("socket"))
+        self.write(HELLO, 0, address.secret)
 
     async def request(self, payload: bytes, more: More | None = None) -> bytes:
         """Send `payload` and return its answer; later messages of this request go to `more`.
@@ -98,3 +115,15 @@ def _read_error(payload: bytes) -> RaydoError:
     except RaydoError as error:
         return error
     return decode_error(wire if isinstance(wire, dict) else {})
+
+
+def _mind_silence(end: socket.socket) -> None:
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", SILENCE_S),
+        ("TCP_KEEPINTVL", SILENCE_S),
+        ("TCP_KEEPCNT", SILENCE_PROBES),
+        ("TCP_USER_TIMEOUT", SILENCE_S * SILENCE_PROBES * 1_000),
+    ):
+        if hasattr(socket, name):  # not all of them are on macOS
+            end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

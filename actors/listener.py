@@ -1,19 +1,30 @@
-"""The answering end of a socket: it listens at a path and hands each request to a function."""
+"""The answering end of sockets: it listens and hands each request to a function.
+
+At a path in a folder that only this user may enter, everybody is one of us. At a port, where
+callers from other machines come, the first message must be the cluster's secret.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydo.actors.wire import ANSWER, ERROR, MORE, REQUEST, Message, Peer, check_size
+from raydo.actors.address import Sockets
+from raydo.actors.wire import ANSWER, ERROR, HELLO, MORE, REQUEST, Message, Peer, check_size
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.frame import pack_error
-from raydo.pipelining.limits import SOCKET_PATH_BYTES_MAX, WIRE_REQUESTS_MAX
+from raydo.pipelining.limits import (
+    HELLO_BYTES_MAX,
+    HELLO_S_MAX,
+    SOCKET_PATH_BYTES_MAX,
+    WIRE_REQUESTS_MAX,
+)
 
 if TYPE_CHECKING:
     from raydo.pipelining.transport import More
@@ -103,14 +114,54 @@ class _Caller(Peer):
             await self.lost.wait()
 
 
-class Listener:
-    """Listen at a path and answer each request by `handle(payload, more)`."""
+class _Stranger(_Caller):
+    """Serve a connection from another machine, once it has shown the secret."""
 
-    def __init__(self, path: Path, handle: Handler) -> None:
+    kinds = frozenset((HELLO,))
+
+    def __init__(self, listener: Listener, secret: bytes) -> None:
+        super().__init__(listener)
+        self._secret: bytes | None = secret
+        self._reader.expect(self.kinds, bytes_max=HELLO_BYTES_MAX)
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._patience = self._loop.call_later(HELLO_S_MAX, self.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._calm()
+        super().connection_lost(exc)
+
+    def message_received(self, message: Message) -> None:
+        if self._secret is None:
+            super().message_received(message)
+        elif hmac.compare_digest(message.payload, self._secret):
+            self._secret = None
+            self._calm()
+            self._reader.expect(_Caller.kinds)
+        else:
+            raise InvalidArgument("a caller showed another secret")
+
+    def _calm(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+class Listener:
+    """Listen at a path, and at a port of `host` if there is a secret; answer by `handle(payload, more)`."""
+
+    def __init__(
+        self, path: Path, handle: Handler, *, host: str = "", secret: bytes | None = None
+    ) -> None:
         self.path = path
         self.handle = handle
         self.callers: set[_Caller] = set()
-        self._server: asyncio.Server | None = None
+        self.sockets = Sockets(str(path))
+        self._host = host
+        self._secret = secret
+        self._servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
         """Listen, in a folder that only this user may enter.
@@ -125,13 +176,20 @@ class Listener:
             )
         self.path.unlink(missing_ok=True)  # what a killed host left behind
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: _Caller(self), str(self.path))
+        server = await loop.create_unix_server(lambda: _Caller(self), str(self.path))
+        self._servers.append(server)
+        if (secret := self._secret) is not None:
+            server = await loop.create_server(lambda: _Stranger(self, secret), self._host, 0)
+            self._servers.append(server)
+            host, port = server.sockets[0].getsockname()[:2]
+            self.sockets = Sockets(str(self.path), host, port)
 
     async def close(self) -> None:
         """Stop listening, finish what is under way, and close every connection."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
         await asyncio.gather(*(caller.finish() for caller in self.callers))

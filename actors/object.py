@@ -22,13 +22,15 @@ objects by importing their classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar
 
 from raydo.actors.alarm_clock import AlarmClock
 from raydo.actors.counters import Counters
+from raydo.actors.iceberg import Iceberg
 from raydo.actors.schedule import Every, Schedule
 from raydo.pipelining.method import Exposed, call
-from raydo.pipelining.stub import Remote
+from raydo.pipelining.stub import Remote, Stub, is_registered, make_stub, registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from raydo.actors.pipeline import Pipeline
     from raydo.actors.rollups import Rollups
     from raydo.actors.state import State
+
+
+T = TypeVar("T")
 
 
 class Loss(TypedDict):
@@ -53,6 +58,7 @@ class Loss(TypedDict):
 class DurableObject(Remote, register=False):
     """Be one tenant's live object."""
 
+    archived_above: ClassVar[int | None] = None  # events in SQLite, before older ones are archived
     counters = Exposed(Counters)  # in memory, exact after a restart; callers may read them
     _state: State
 
@@ -89,6 +95,11 @@ class DurableObject(Remote, register=False):
         return self._state.pipeline
 
     @property
+    def iceberg(self) -> Iceberg:
+        """The object's own Iceberg table: rows to write there, and questions."""
+        return Iceberg(self._state)
+
+    @property
     def every(self) -> Every:
         """Register timers: `self.every.day.at("3am")(self.tidy)`.
 
@@ -103,6 +114,44 @@ class DurableObject(Remote, register=False):
     def alarms(self) -> AlarmClock:
         """Set timers that are due once: `self.alarms.set(timedelta(hours=1), self.remind)`."""
         return AlarmClock(self, self._state.alarms)
+
+    def stub(self, cls: type[T], tenant: str) -> Stub[T]:
+        """Name another object, to tell it something: `self.stub(Billing, "acme").charge(3)`.
+
+        Also written `self.Billing("acme")`. It has casts only, since a turn waits for nobody. They
+        belong to the call: on disk with it, sent after it, applied once, in order, however often
+        anything crashes, and taken back when the call raises.
+        """
+        stub: Stub[T] = make_stub(cls, tenant, self._state.outgoing)
+        return stub
+
+    def background(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        then: Callable[..., Any] | None = None,
+        failed: Callable[..., Any] | None = None,
+    ) -> None:
+        """Have something slow or foreign done by another process: `self.background(fetch, url, then=self.got)`.
+
+        It begins once the call is on disk, and runs at least once: after a crash, again. Its result
+        comes to `then`, a method of the object, in a turn of its own, once. A function that raises
+        is tried again JOB_RETRIES_MAX times; then its error comes to `failed`, as text, or is logged.
+        The function is one of a module; arguments and result are data.
+
+        Raises:
+            InvalidArgument: another process could not find the function, or not have the values.
+            OutboxFull: too many are not done yet.
+        """
+        self._state.jobs.add(self, function, args, then, failed)
+
+    if not TYPE_CHECKING:  # else a checker would let every misspelt attribute pass
+
+        def __getattr__(self, name: str) -> Any:
+            """Give `self.Billing("acme")` for any class of durable objects, by its name."""
+            if name[:1].isupper() and is_registered(name):
+                return partial(self.stub, registered(name))
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 
     @call(needs="read")
     def degraded(self) -> list[Loss]:
@@ -136,12 +185,28 @@ class DurableObject(Remote, register=False):
     def select(self, sql: str, params: object = None, limit: int | None = None) -> dict[str, Any]:
         """Run a SELECT that somebody else wrote: it can only read, and only so much.
 
-        Returns `{"columns", "rows", "layer", "truncated", "elapsed_ms"}`.
+        Returns `{"columns", "rows", "layer", "layers", "truncated", "elapsed_ms"}`. It reads SQLite
+        alone; see `ask`.
 
         Raises:
             QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
         """
-        return self._state.query(sql, params, limit)
+        return self._state.asks.select(sql, params, limit)
+
+    def ask(
+        self, sql: str, params: object = None, limit: int | None = None, as_of: object = None
+    ) -> Any:
+        """Run such a SELECT over everything, the archive too; *return* this from a `@call`.
+
+        What takes more than milliseconds is answered beside the turns, by another process, and goes
+        straight to the caller: the object itself never sees it. Declare the call with `aside=True`.
+        `as_of` is a moment (ISO 8601 with an offset, or milliseconds), or `{"snapshot_id": …}`.
+
+        Raises:
+            QueryError, QueryForbidden, QueryLimit: it does not run, may not, or is too much.
+            InvalidArgument: parameters, limit or `as_of` cannot be read.
+        """
+        return self._state.asks.ask(sql, params, limit, as_of)
 
     def _register(self, schedule: Schedule, handler: Callable[..., Any]) -> None:
         self._state.alarms.register(self, self.zone, schedule, handler)

@@ -11,15 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from raydo.actors import catalog, service
+from raydo.actors.cluster_finder import ClusterFinder
 from raydo.actors.courier import Courier
 from raydo.actors.finder import RayFinder
 from raydo.actors.keeper import ray_keeper
+from raydo.actors.place import machine
 from raydo.pipelining.errors import NotConnected
 
 if TYPE_CHECKING:
     from raydo.actors.runtime import Runtime
     from raydo.actors.service import Service
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.transport import More, Transport
 
@@ -27,11 +30,12 @@ if TYPE_CHECKING:
 class OnRay:
     """Reach objects that live in Ray actors, on a Ray that is started, joined or given."""
 
-    def __init__(self, settings: Settings, *, dashboard: bool = False) -> None:
+    def __init__(self, settings: Settings, *, dashboard: bool = False, guest: bool = False) -> None:
         self._settings = settings
         self._dashboard = dashboard
+        self._guest = guest  # of a cluster: it serves no folder
         self._service: Service | None = None
-        self._finder: RayFinder | None = None
+        self._finder: RayFinder | ClusterFinder | None = None
         self._courier: Courier | None = None
 
     @property
@@ -43,11 +47,17 @@ class OnRay:
         """See `Runtime.open`."""
         # Here too, for what is wrong with a module is best said before Ray has started.
         await asyncio.to_thread(catalog.load, self._settings.objects)
-        entering = partial(service.enter, self._settings, dashboard=self._dashboard)
+        entering = partial(
+            service.enter, self._settings, dashboard=self._dashboard, guest=self._guest
+        )
         self._service = await ray_keeper.run(entering, undo=service.leave)
-        self._finder = RayFinder(self._settings, self._attached)
+        if self._settings.cluster is None:
+            self._finder = RayFinder(self._settings, self._site)
+            self._finder.open()
+        else:
+            self._finder = ClusterFinder(self._settings, self._attached, machine())
+            await self._finder.open()
         self._courier = Courier(self._finder)
-        self._finder.open()
         return self
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
@@ -76,10 +86,24 @@ class OnRay:
         assert self._finder is not None
         return await self._finder.status()
 
-    async def _attached(self) -> None:
+    async def roster(self) -> list[dict[str, Any]]:
+        """See `Runtime.roster`."""
+        assert self._finder is not None
+        return await self._finder.roster()
+
+    async def _site(self) -> Site:
+        """Return where this process's own folder is."""
+        site = (await self._attached()).site
+        assert site is not None
+        return site
+
+    async def _attached(self) -> Service:
         entered = self._service
-        if entered is not None and not await asyncio.to_thread(entered.cluster.alive):
+        if entered is None:
+            raise NotConnected("This connection is closed.")
+        if not await asyncio.to_thread(entered.cluster.alive):
             await ray_keeper.run(partial(service.renew, entered))
+        return entered
 
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raydo.actors.lake import TABLE_NAME, Lake
-from raydo.actors.query_limits import QUERY_PLANS_KEPT
 from raydo.pipelining.errors import DataUnreadable, QueryError, Unavailable
+from raydo.pipelining.limits import QUERY_PLANS_KEPT
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO

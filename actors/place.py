@@ -1,4 +1,4 @@
-"""How the processes of one data folder find each other: the names of its actors, and its sockets."""
+"""How processes find each other: Ray's actors by their names, and a data folder's sockets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,6 @@ from raydo.pipelining.errors import Forbidden
 NAMESPACE: Final = "raydo"
 DIRECTORY: Final = "directory"
 HOST: Final = "host-"
-
-
-def prefix(data: Path) -> str:
-    """Return what the names of a data folder's actors begin with."""
-    return hashlib.blake2b(os.fsencode(data.resolve()), digest_size=8).hexdigest() + "-"
 
 
 def actors_named(start: str) -> list[str]:
@@ -58,3 +54,32 @@ def socket_folder(data: Path) -> Path:
 def sweep_sockets(data: Path) -> None:
     """Remove the sockets of hosts that were killed; none may be alive."""
     shutil.rmtree(socket_folder(data), ignore_errors=True)
+
+
+def machine() -> str:
+    """Return Ray's id of the machine that this process runs on."""
+    import ray
+
+    here: str = ray.get_runtime_context().get_node_id()
+    return here
+
+
+def address_here() -> str:
+    """Return the address by which other machines reach this one, as Ray has it."""
+    util: Any = import_module("ray.util")
+    return str(util.get_node_ip_address())
+
+
+def machines() -> frozenset[str]:
+    """List the machines that Ray counts as alive; blocks."""
+    ray: Any = import_module("ray")
+    return frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"])
+
+
+def pinned(machine: str | None) -> dict[str, Any]:
+    """Return the options of an actor or a task that runs on that machine and nowhere else."""
+    if machine is None:
+        return {}
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(machine, soft=False)}

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from raydo.actors.actor import cause_of
 from raydo.actors.host import Host
-from raydo.actors.place import DIRECTORY, HOST, NAMESPACE, actor, actors_named, prefix
-from raydo.pipelining.errors import ConnectionLost, ObjectFailed, RaydoError
+from raydo.actors.place import NAMESPACE, actor, actors_named, pinned
+from raydo.pipelining.errors import ConnectionLost, RaydoError
 from raydo.pipelining.limits import PLACE_S_MAX, SHUTDOWN_S
 
 if TYPE_CHECKING:
+    from raydo.actors.address import Sockets
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
 
 
 class Started(NamedTuple):
     """A host that is up: its name, and where it listens."""
 
     name: str
-    path: Path
+    sockets: Sockets
 
 
 class Pool(Protocol):
@@ -46,20 +48,20 @@ class Pool(Protocol):
 class RayPool:
     """Keep hosts as named actors of Ray's."""
 
-    def __init__(self, settings: Settings, paths: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, site: Site, paths: tuple[str, ...]) -> None:
         self._settings = settings
+        self._site = site
         self._paths = paths  # where hosts find the modules of objects
-        self._prefix = prefix(settings.data) + HOST
 
     async def start(self) -> Started:
         """See `Pool.start`."""
-        name = self._prefix + secrets.token_hex(4)
+        name = self._site.hosts + secrets.token_hex(4)
         return Started(name, await self._listening(await asyncio.to_thread(self._make, name)))
 
     async def running(self) -> list[Started]:
         """See `Pool.running`."""
         started = []
-        for name in await asyncio.to_thread(actors_named, self._prefix):
+        for name in await asyncio.to_thread(actors_named, self._site.hosts):
             with contextlib.suppress(RaydoError, ValueError):
                 handle = await asyncio.to_thread(actor, name)
                 started.append(Started(name, await self._listening(handle)))
@@ -83,31 +85,32 @@ class RayPool:
             num_cpus=0,
             max_restarts=0,  # the directory has a standby at once, and starts another
             enable_task_events=False,
+            **pinned(self._site.machine),
         )
-        return options.remote(self._settings, name, self._paths)
+        return options.remote(self._settings, self._site, name, self._paths)
 
-    async def _listening(self, handle: Any) -> Path:
-        from ray.exceptions import RayActorError, RayTaskError
+    async def _listening(self, handle: Any) -> Sockets:
+        from ray.exceptions import RayError, RayTaskError
 
         try:
             async with asyncio.timeout(PLACE_S_MAX):
-                return Path(await handle.where.remote())
+                sockets: Sockets = await handle.where.remote()
+                return sockets
         except TimeoutError:
             raise ConnectionLost(f"A host did not start within {PLACE_S_MAX:.0f} s.") from None
         except RayTaskError as error:
             raise cause_of(error) from None
-        except RayActorError as error:
+        except RayError as error:
             raise ConnectionLost(f"A host died while it started: {error}") from None
 
 
-def stop_hosts(data: Path) -> None:
+def stop_hosts(site: Site) -> None:
     """Close the directory and every host of a data folder, within a bounded time; blocks."""
     import ray
 
-    start = prefix(data)
-    for kind in (DIRECTORY, HOST):
+    for start in (site.directory, site.hosts):
         handles = []
-        for name in actors_named(start + kind):
+        for name in actors_named(start):
             with contextlib.suppress(ValueError):  # it ended meanwhile
                 handles.append(actor(name))
         closing: list[Any] = [handle.close.remote() for handle in handles]
@@ -115,15 +118,6 @@ def stop_hosts(data: Path) -> None:
             ray.wait(closing, num_returns=len(closing), timeout=SHUTDOWN_S)
         for handle in handles:
             _kill(handle)
-
-
-def cause_of(error: Exception) -> RaydoError:
-    """Return what an actor's method raised."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, RaydoError):
-        return cause
-    kind = type(cause).__name__
-    return ObjectFailed(f"A host cannot open: {kind}: {cause}", detail={"type": kind})
 
 
 def _kill(handle: Any) -> None:

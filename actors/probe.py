@@ -57,7 +57,8 @@ def probe(
     connection.set_authorizer(recorder)
     try:
         # The line ends a comment; a semicolon at the end would not be inside brackets.
-        cursor = connection.execute(f"SELECT * FROM (\n{_bare(sql)}\n) LIMIT 0", params)  # noqa: S608
+        cursor = sqlite3.Cursor(connection)  # not one that a turn watches
+        cursor.execute(f"SELECT * FROM (\n{_bare(sql)}\n) LIMIT 0", params)  # noqa: S608
         names = [column[0] for column in cursor.description]
     except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError):
         return None

@@ -15,11 +15,10 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from raydo.actors.lake import Lake
-from raydo.actors.query_limits import QUERY_HISTORY_S_MAX
 from raydo.pipelining.errors import InvalidArgument, QueryError
-from raydo.pipelining.limits import QUERY_S_MAX
+from raydo.pipelining.limits import QUERY_HISTORY_S_MAX, QUERY_S_MAX
 
-_EVENTS: Final = re.compile(r"\bevents\b", re.IGNORECASE)
+EVENTS: Final = re.compile(r"\bevents\b", re.IGNORECASE)
 _AS_OF: Final = (
     "asOf is a moment: '2026-01-31T12:00:00Z', milliseconds since 1970,"
     ' or {"snapshot_id": "…"} for one of the archive\'s snapshots.'
@@ -55,7 +54,7 @@ class Question:
         """Whether the answer may need the archive; a guess, for who comes first."""
         if self.lake is None:
             return False
-        return self.as_of != PRESENT or _EVENTS.search(str(self.sql)) is not None
+        return self.as_of != PRESENT or EVENTS.search(str(self.sql)) is not None
 
     @property
     def seconds(self) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors.pin import Run
-from raydo.actors.query_limits import QUERY_RECENT_ROWS_MAX, QUERY_TABLE_ROWS_MAX
 from raydo.pipelining.errors import QueryError, QueryLimit
+from raydo.pipelining.limits import QUERY_RECENT_ROWS_MAX, QUERY_TABLE_ROWS_MAX
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydo.actors.alarms import retry_ms
+from raydo.actors.asks import Asking
 from raydo.pipelining.errors import ActivationBroken, DataInUse, RaydoError, StorageFull
-from raydo.pipelining.frame import Entry, encode_answers
+from raydo.pipelining.frame import Answer, Entry, encode_answers
 from raydo.pipelining.limits import TURN_BYTES_MAX, TURN_ENVELOPES_MAX
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
     from raydo.actors.activation import Activation
     from raydo.actors.idrun import Merge
+    from raydo.actors.post import Post
     from raydo.actors.watchdog import Watchdog
     from raydo.pipelining.noun import Noun
 
 _log = logging.getLogger("raydo")
 
-Outcome = bytes | RaydoError
+Answers = list[Answer | Asking]
+Outcome = bytes | Answers | RaydoError  # answers that wait for questions are not encoded yet
 
 
 class Waiting(NamedTuple):
@@ -59,6 +62,10 @@ class Resident:
         self.failures = 0
         self.chores: deque[Chore] = deque()
         self.archiving = False
+        self.post: Post | None = None  # of the present activation
+        self.working = 0  # jobs of its own that are being done elsewhere
+        self.posted: Activation | None = None  # whose letters it carries
+        self.asking = 0  # envelopes whose answers wait for questions
         self.asked: list[asyncio.Future[int | None]] = []  # who wants its timers looked at now
         self.alarm: asyncio.TimerHandle | None = None
         self.alarm_ms = 0  # for which due time it is
@@ -112,7 +119,7 @@ class Resident:
                 done = self.activation.run([e for each in batch for e in each.entries])
             self.next_due_ms = self.activation.next_due_ms
             answers = iter(done)
-            return [encode_answers([next(answers) for _ in each.entries]) for each in batch]
+            return [_outcome([next(answers) for _ in each.entries]) for each in batch]
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
             self._drop()
             return [_as_error(error)] * len(batch)
@@ -139,7 +146,8 @@ class Resident:
     @property
     def may_rest(self) -> bool:
         """Whether nobody works for the object now."""
-        return not (self.busy or self.archiving)
+        sending = self.post is not None and not self.post.idle
+        return not (self.busy or self.archiving or self.asking or sending or self.working)
 
     @property
     def archive_due(self) -> bool:
@@ -184,6 +192,11 @@ class Resident:
         activation, self.activation = self.activation, None
         if activation is not None:
             activation.abandon()
+
+
+def _outcome(answers: Answers) -> Outcome:
+    done = [answer for answer in answers if isinstance(answer, Answer)]
+    return encode_answers(done) if len(done) == len(answers) else answers
 
 
 def _as_error(error: BaseException) -> RaydoError:

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from raydo.actors import tenant
 from raydo.actors.activation import Activation
-from raydo.actors.archiver import Archiver, on_a_thread
 from raydo.actors.disk import OsDisk
+from raydo.actors.elsewhere import Elsewhere, on_a_thread
+from raydo.actors.inquiries import Inquiries
 from raydo.actors.resident import Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.turns import Turns
@@ -39,6 +40,8 @@ from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
     EVICT_ABOVE,
     EVICTED_SHARE,
+    QUERY_WORKERS,
+    QUERY_WORKERS_HOST,
     QUEUE_BYTES_MAX,
     QUEUE_ENVELOPES_MAX,
     RELIEF_S,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from raydo.actors.clock import Clock
     from raydo.actors.object import DurableObject
     from raydo.pipelining.noun import Noun
+    from raydo.pipelining.transport import More, Transport
 
 FILES_PER_ACTIVATION: Final = 9  # SQLite's three, a query's three, the epoch, and two segments
 SWEEPS_PER_IDLE: Final = 4  # how often one looks for idle objects, in the time that makes one idle
@@ -73,7 +77,8 @@ class Residents:
         host: bool = False,
         watchdog: Watchdog | None = None,
         on_sleep: Callable[[Noun, int | None], None] | None = None,
-        archiver: Archiver = on_a_thread,
+        elsewhere: Elsewhere = on_a_thread,
+        transport: Transport | None = None,
         memory: Callable[[], int] = resident_bytes,
     ) -> None:
         self.envelopes = 0
@@ -86,13 +91,15 @@ class Residents:
         self._watchdog.start()
         self._on_sleep = on_sleep
         self._disk = OsDisk()
-        settings = settings or Settings()
+        self._settings = settings = settings or Settings()
         self._idle_s = settings.idle_s
         self._memory = memory
         self._bytes_max = int(settings.host_bytes_max() * EVICT_ABOVE)
         self._open_max = min(ACTIVATIONS_OPEN_MAX, _files_max() // 2 // FILES_PER_ACTIVATION)
         self._residents: OrderedDict[Noun, Resident] = OrderedDict()  # the latest used last
-        self._turns = Turns(clock, archiver, self._make_room)
+        workers = QUERY_WORKERS_HOST if host else QUERY_WORKERS
+        self._inquiries = Inquiries(data, elsewhere, workers=workers, network=bool(settings.lake))
+        self._turns = Turns(clock, elsewhere, self._inquiries, self._make_room, transport or self)
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -121,6 +128,11 @@ class Residents:
         resident.add(Waiting(entries, len(envelope), answer))
         self._serve(resident)
         return await answer
+
+    async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:
+        """See `Transport.send`: all objects may live here."""
+        del more  # nothing streams yet
+        return await self.deliver(noun, envelope)
 
     async def fire(self, noun: Noun) -> int | None:
         """Run the timers of an object that are due, and wake it for that; return the next due time.
@@ -159,6 +171,7 @@ class Residents:
             "objects": len(self._residents),
             "waiting": sum(len(resident.waiting) for resident in self._residents.values()),
             "syncs": self._disk.syncs,
+            **{f"queries_{name}": count for name, count in self._inquiries.stats().items()},
         }
 
     def counts_of(self, noun: Noun) -> dict[str, int]:
@@ -196,6 +209,10 @@ class Residents:
             oldest = idle[: max(1, len(idle) // EVICTED_SHARE)] if idle else []
             await asyncio.gather(*[self._turns.rest(each, self._asleep) for each in oldest])
 
+    async def delivered(self) -> None:
+        """Return when nobody has told another object anything that has not arrived."""
+        await self._turns.delivered()
+
     async def drain(self) -> None:
         """Drain every object that is idle, now."""
         idle = [r for r in self._residents.values() if not (r.busy or r.drained)]
@@ -209,6 +226,7 @@ class Residents:
             self._sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._sweeper
+        await self._inquiries.close()
         await self._turns.finish(SHUTDOWN_S)
         idle = [resident for resident in self._residents.values() if not resident.busy]
         await asyncio.gather(*[self._turns.rest(resident, self._asleep) for resident in idle])
@@ -243,6 +261,7 @@ class Residents:
                     random=self._random,
                     disk=self._disk,
                     host=self._host,
+                    settings=self._settings,
                 )
 
             resident = Resident(noun, make, self._watchdog)

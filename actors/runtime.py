@@ -50,6 +50,10 @@ class Runtime(Protocol):
         """Describe each process that holds objects: `{"host", "actor", "pid", "bytes", "objects"}`."""
         ...
 
+    async def roster(self) -> list[dict[str, Any]]:
+        """List every tenant, where its object is, and when it must wake: see `roster`."""
+        ...
+
     @property
     def dashboard_url(self) -> str | None:
         """Where Ray's own dashboard is, if this runtime started one."""
@@ -61,6 +65,7 @@ def connect(
     *,
     data: str | Path | None = None,
     ray: str | None = None,
+    cluster: str | None = None,
     key: str | None = None,
     timeout_s: Timeout = CALL_TIMEOUT_S,
     objects: Iterable[str | ModuleType | type] = (),
@@ -72,6 +77,7 @@ def connect(
 
     `connect()` starts or joins Ray on this machine for the folder `RAYDO_DATA` (`./data`);
     `connect(ray="auto")` uses a Ray that runs already, `ray="local"` starts one for `data`;
+    `connect(ray="auto", cluster=NAME)` uses the machines that serve there under that name;
     `connect("http://…")` speaks to a gateway, and so does `connect("ws://…")` over one socket that
     stays open; `connect(data="./data")` holds the objects in this process. `key` is what a gateway
     asks for. `objects` names modules, or classes, of durable objects. `outbox` is a file that keeps
@@ -81,7 +87,7 @@ def connect(
         InvalidArgument: the arguments contradict each other.
     """
     if target is not None:
-        if data is not None or ray is not None or clock is not None:
+        if any(given is not None for given in (data, ray, cluster, clock)):
             raise InvalidArgument("A gateway has its own data: give an address or a folder.")
         return Connection(
             partial(_gateway, target, key), timeout_s=timeout_s, on_error=on_error, outbox=outbox
@@ -93,9 +99,15 @@ def connect(
         given,
         data=Path(data) if data is not None else given.data,
         ray=ray or given.ray,
+        cluster=cluster or given.cluster,
         objects=(*given.objects, *catalog.modules_of(objects)),
     )
-    runtime = _runtime(settings, embedded=data is not None and ray is None, clock=clock)
+    runtime = _runtime(
+        settings,
+        embedded=data is not None and ray is None,
+        clock=clock,
+        guest=settings.cluster is not None and data is None,
+    )
     return Connection(runtime.open, timeout_s=timeout_s, on_error=on_error, outbox=outbox)
 
 
@@ -118,8 +130,17 @@ async def serve_runtime(settings: Settings, *, embedded: bool = False, **options
 
 
 def _runtime(
-    settings: Settings, *, embedded: bool, clock: Clock | None = None, dashboard: bool = False
+    settings: Settings,
+    *,
+    embedded: bool,
+    clock: Clock | None = None,
+    dashboard: bool = False,
+    guest: bool = False,
 ) -> Runtime:
+    if settings.cluster is not None and (embedded or settings.ray in {None, "local"}):
+        raise InvalidArgument(
+            "A cluster's machines share a Ray that runs already: say where it is."
+        )
     if embedded:
         from raydo.actors.embedded import Embedded
 
@@ -128,7 +149,7 @@ def _runtime(
         raise InvalidArgument("Hosts have the machine's clock; only embedded takes another.")
     from raydo.actors.on_ray import OnRay
 
-    return OnRay(settings, dashboard=dashboard)
+    return OnRay(settings, dashboard=dashboard, guest=guest)
 
 
 async def _gateway(url: str, key: str | None) -> Transport:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from raydo.actors.query_limits import QUERY_ENGINE_BYTES, QUERY_THREADS
 from raydo.pipelining.errors import QueryForbidden
+from raydo.pipelining.limits import QUERY_ENGINE_BYTES, QUERY_THREADS
 
 if TYPE_CHECKING:
     import duckdb

@@ -2,20 +2,25 @@
 
 The view is temporary: it calls a function that only raydo's connections have, and a file whose
 own schema needs that could not be altered by any other tool.
+
+A new database is a copy of one that each process makes once: its tables then cost a tenant's birth
+one written file, and it is there whole or not at all.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, lake_runs, migrations, rollups
+from raydo.actors import idset, jobs, lake_runs, migrations, outgoing, rollups
 from raydo.actors.database import Database
+from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -61,6 +66,8 @@ _TABLES: Final = (
         last_error TEXT
     ) WITHOUT ROWID""",
     migrations.TABLE,
+    outgoing.TABLE,
+    jobs.TABLE,
     *rollups.TABLES,
     *idset.TABLES,
     *lake_runs.TABLES,
@@ -82,19 +89,21 @@ def open_database(path: Path | None) -> Database:
     Raises:
         DataUnreadable: not a database of raydo's, or one of another version.
         sqlite3.OperationalError: the disk failed, or another process writes here.
+        OSError: there was none, and the disk refused it.
     """
+    if path is not None and not path.exists():
+        write_file(OsDisk(), path, _empty(wal=True))
     try:
         database = Database(path)
     except sqlite3.DatabaseError as error:
         raise _unreadable(path, error) from error
     try:
+        if path is None:
+            with database.lent() as connection:
+                connection.deserialize(_empty(wal=False))
         for statement in VIEWS:
             database.run(statement)
-        names = {name for (name,) in database.run("SELECT name FROM main.sqlite_schema")}
-        if names:
-            _check_version(database, names)
-        else:
-            _create(database)
+        _check_version(database)
     except BaseException as error:
         database.close()
         if isinstance(error, sqlite3.DatabaseError):
@@ -103,18 +112,33 @@ def open_database(path: Path | None) -> Database:
     return database
 
 
-def _unreadable(path: Path | None, error: sqlite3.DatabaseError) -> Exception:
-    if isinstance(error, sqlite3.OperationalError):
-        return error  # the disk's fault or another process's, not the file's
-    return DataUnreadable(f"{path} is not a readable database: {error}.")
-
-
-def _create(database: Database) -> None:
+@cache
+def _empty(*, wal: bool) -> bytes:
+    """Return the bytes of a database that has raydo's tables and no rows."""
+    database = Database(None)
     database.begin()
     for statement in _TABLES:
         database.run(statement)
     database.run("INSERT INTO _raydo_meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
     database.commit()
+    with database.lent() as connection:
+        image = bytearray(connection.serialize())
+    database.close()
+    if wal:
+        image[_FORMATS] = _WAL
+    return bytes(image)
+
+
+# Whether a file is written by way of a log is in its header; a database in memory can't have one
+# (https://www.sqlite.org/fileformat2.html#file_format_version_numbers).
+_FORMATS: Final = slice(18, 20)
+_WAL: Final = b"\x02\x02"
+
+
+def _unreadable(path: Path | None, error: sqlite3.DatabaseError) -> Exception:
+    if isinstance(error, sqlite3.OperationalError):
+        return error  # the disk's fault or another process's, not the file's
+    return DataUnreadable(f"{path} is not a readable database: {error}.")
 
 
 def use_calendar(connection: sqlite3.Connection, calendar: Calendar) -> None:
@@ -123,8 +147,8 @@ def use_calendar(connection: sqlite3.Connection, calendar: Calendar) -> None:
     connection.create_function("local_hour", 1, calendar.hour, deterministic=True)
 
 
-def _check_version(database: Database, names: set[str]) -> None:
-    if "_raydo_meta" not in names:
+def _check_version(database: Database) -> None:
+    if not database.run("SELECT 1 FROM main.sqlite_schema WHERE name = '_raydo_meta'"):
         raise DataUnreadable(f"{database.path} holds a database that raydo did not make.")
     rows = database.run("SELECT value FROM _raydo_meta WHERE key = 'schema_version'")
     version = rows[0][0] if rows else None

@@ -4,6 +4,9 @@ The first process that connects to a folder starts Ray and holds the folder's cl
 finds its address beside the lock and joins. When the Ray that it joined ends, the next call joins
 whichever took its place, or starts one. Every function here blocks and runs on the keeper's
 thread, one at a time.
+
+Under a cluster's name (`settings.cluster`) several machines serve together, each its own folder; a
+process without a folder, a guest, uses them all.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from raydo.actors import cluster
+from raydo.actors import cluster, membership
 from raydo.actors.claim import Claim, in_use, server_of, token_path
-from raydo.actors.place import sweep_sockets
+from raydo.actors.place import machine, sweep_sockets
 from raydo.actors.pool import stop_hosts
+from raydo.actors.site import alone
 from raydo.pipelining.errors import ConnectionLost, DataInUse
 from raydo.pipelining.limits import JOIN_POLL_S, JOIN_S_MAX
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from raydo.actors.cluster import Cluster
     from raydo.actors.settings import Settings
+    from raydo.actors.site import Site
 
 LOCAL: Final = "local"
 
@@ -37,28 +42,50 @@ class Service:
     dashboard: bool
     cluster: Cluster
     claim: Claim | None  # None for a process that joined: it touches no file
+    guest: bool = False  # it uses a cluster and serves no folder
+    site: Site | None = None  # where the folder is; a guest has none
     users: int = 1
 
 
-_services: Final[dict[Path, Service]] = {}
+_services: Final[dict[Path | str, Service]] = {}
 os.register_at_fork(after_in_child=_services.clear)  # the parent's, and Ray doesn't survive a fork
 
 
-def enter(settings: Settings, *, dashboard: bool = False) -> Service:
+def enter(settings: Settings, *, dashboard: bool = False, guest: bool = False) -> Service:
     """Serve the folder by Ray: start it, join who serves it, or share what this process has.
 
     Raises:
         DataInUse: another process has the folder, and not by a Ray that this one can join.
         ConnectionLost: there is no Ray at the address that the settings give.
+        NodeDown: nobody keeps the cluster's registry.
     """
-    key = settings.data.resolve()
+    key = _key(settings, guest=guest)
     service = _services.get(key)
     if service is not None:
         service.users += 1
         return service
-    claim, ray = _attach(settings, dashboard=dashboard)
-    service = _services[key] = Service(settings, dashboard, ray, claim)
+    claim, ray = _attach(settings, dashboard=dashboard, guest=guest)
+    service = Service(settings, dashboard, ray, claim, guest)
+    try:
+        service.site = _site(service)
+    except BaseException:
+        _detach(service)
+        raise
+    _services[key] = service
     return service
+
+
+def _key(settings: Settings, *, guest: bool) -> Path | str:
+    return str(settings.cluster) if guest else settings.data.resolve()
+
+
+def _site(service: Service) -> Site | None:
+    settings = service.settings
+    if service.guest:
+        return None
+    if settings.cluster is not None:
+        return membership.join(settings.cluster, settings.data)
+    return alone(settings.data.resolve(), machine())
 
 
 def leave(service: Service) -> None:
@@ -66,7 +93,7 @@ def leave(service: Service) -> None:
     service.users -= 1
     if service.users:
         return
-    _services.pop(service.settings.data.resolve(), None)
+    _services.pop(_key(service.settings, guest=service.guest), None)
     _detach(service)
 
 
@@ -79,14 +106,17 @@ def renew(service: Service) -> None:
     if service.users and not service.cluster.alive():
         if service.claim is not None:
             service.claim.release()
-        service.claim, service.cluster = _attach(service.settings, dashboard=service.dashboard)
+        service.claim, service.cluster = _attach(
+            service.settings, dashboard=service.dashboard, guest=service.guest
+        )
+        service.site = _site(service)
 
 
 def _detach(service: Service) -> None:
     try:
-        if service.cluster.ours and service.cluster.alive():
-            stop_hosts(service.settings.data)
-            sweep_sockets(service.settings.data)
+        if service.cluster.ours and service.site and service.cluster.alive():
+            stop_hosts(service.site)
+            sweep_sockets(service.site.data)
         if service.cluster.entered and not any(s.cluster.entered for s in _services.values()):
             cluster.leave()
     finally:
@@ -94,8 +124,10 @@ def _detach(service: Service) -> None:
             service.claim.release()
 
 
-def _attach(settings: Settings, *, dashboard: bool) -> tuple[Claim | None, Cluster]:
+def _attach(settings: Settings, *, dashboard: bool, guest: bool) -> tuple[Claim | None, Cluster]:
     """Try until it is clear whether to start or to join: both neighbours may be on their way."""
+    if guest:
+        return None, cluster.current() or cluster.join(str(settings.ray))
     deadline = time.monotonic() + JOIN_S_MAX
     while True:
         try:

@@ -6,9 +6,10 @@ machines. A host gets them as an argument, so that every process of one server a
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from raydo.pipelining.limits import (
     HOSTS_MEMORY_SHARE,
     HOSTS_PER_CORE,
     IDLE_S,
+    LAKE_AGE_S,
     TURN_S_MAX,
 )
 
@@ -33,7 +35,10 @@ class Settings:
     turn_s: float = TURN_S_MAX  # a turn that takes longer is ended
     host_bytes: int | None = None  # of memory, before a turn has run away; None: by the machine
     objects: tuple[str, ...] = ()  # modules that declare durable objects
+    lake: Mapping[str, str] = field(default_factory=dict)  # pyiceberg's; empty: in the folders
+    archive_age_s: float = LAKE_AGE_S  # how old an event is before the weekly run takes it
     ray: str | None = None  # an existing cluster's address or "auto"; None starts one here
+    cluster: str | None = None  # what several machines that serve together call themselves
 
     def hosts_max(self) -> int:
         """Return how many hosts there may be."""
@@ -84,6 +89,23 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def lake_properties(text: str) -> dict[str, str]:
+    """Read the properties of an Iceberg catalog: a JSON object of texts, or the file that has one.
+
+    Raises:
+        ValueError: it is neither.
+        OSError: there is no such file.
+    """
+    if not text.lstrip().startswith("{"):
+        text = Path(text).read_text(encoding="utf-8")
+    properties = json.loads(text)
+    if not isinstance(properties, dict) or not all(
+        isinstance(value, str) for value in properties.values()
+    ):
+        raise ValueError("not an object of texts")
+    return properties
+
+
 _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "RAYDO_DATA": ("data", Path),
     "RAYDO_MAX_ACTORS": ("max_actors", _count),
@@ -91,12 +113,15 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "RAYDO_TURN_SECONDS": ("turn_s", _seconds),
     "RAYDO_HOST_BYTES": ("host_bytes", _count),
     "RAYDO_OBJECTS": ("objects", _modules),
+    "RAYDO_LAKE": ("lake", lake_properties),
+    "RAYDO_ARCHIVE_AGE_SECONDS": ("archive_age_s", _seconds),
     "RAYDO_RAY": ("ray", str),
+    "RAYDO_CLUSTER": ("cluster", str),
 }
 
 
 def _read(variable: str, parse: Callable[[str], Any], text: str) -> Any:
     try:
         return parse(text)
-    except ValueError:
+    except (ValueError, OSError):
         raise InvalidArgument(f"{variable}={text!r} cannot be read.") from None

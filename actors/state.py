@@ -12,25 +12,29 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from raydo.actors import reader, schema
+from raydo.actors import schema
 from raydo.actors.alarms import Alarms
+from raydo.actors.asks import Asks
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
 from raydo.actors.failure import failure, is_full
-from raydo.actors.lake_runs import Run, Runs
+from raydo.actors.jobs import Jobs
+from raydo.actors.lake_runs import Runs
 from raydo.actors.meta import Meta
+from raydo.actors.outgoing import Outgoing
 from raydo.actors.pipeline import Pipeline
+from raydo.actors.upkeep import Upkeep
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
 from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from raydo.actors.event import NewId
     from raydo.actors.rollups import Rollups
@@ -51,6 +55,8 @@ class Mark(NamedTuple):
     ids: int
     facts: int
     timers: int
+    told: int
+    jobs: int
     writes: int
 
 
@@ -73,9 +79,12 @@ class State:
         self.counters.load(database.run("SELECT * FROM _raydo_counters"))
         self.pipeline = Pipeline(storage.transaction.ids, new_id)
         self.alarms = Alarms(database)
+        self.outgoing = Outgoing(database, self.meta, new_id)
+        self.jobs = Jobs(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
-        self.has_run = self.runs.unfinished() is not None  # or perhaps so: a call may have raised
+        self.asks = Asks(self)
+        self.upkeep = Upkeep(self)
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin
         self._inserted = 0  # of the turn's events, how many are rows of the open transaction
@@ -102,6 +111,8 @@ class State:
             self.transaction.ids.mark() - self._seen,
             self.meta.mark(),
             self.alarms.mark(),
+            self.outgoing.mark(),
+            self.jobs.mark(),
             self.database.writes,
         )
 
@@ -122,7 +133,7 @@ class State:
                 self._lose_transaction(error)
             self._undo(mark)
             raise
-        with self._unbroken():
+        with self.unbroken():
             if self._savepoint:
                 self.database.keep()
         self._savepoint = False
@@ -141,6 +152,8 @@ class State:
             counters=self.counters.changes(),
             facts=self.meta.changes(),
             timers=self.alarms.changes(),
+            outgoing=self.outgoing.changes(),
+            jobs=self.jobs.changes(),
             sessions=sessions.changed(),
             replies=sessions.replies(),
         )
@@ -148,7 +161,14 @@ class State:
     def settle(self) -> None:
         """Begin anew: what the turn changed is on disk."""
         self._inserted = 0
-        for part in (self.pipeline, self.counters, self.meta, self.alarms):
+        for part in (
+            self.pipeline,
+            self.counters,
+            self.meta,
+            self.alarms,
+            self.outgoing,
+            self.jobs,
+        ):
             part.settle()
         self.drained()
 
@@ -174,7 +194,7 @@ class State:
         """
         if self._call is None:
             raise QueryForbidden("self.sql and self.db work while a call runs, and only there.")
-        with self._unbroken():
+        with self.unbroken():
             if not self._savepoint:
                 self.transaction.begin()
                 self._insert_to(self._call.events)  # earlier calls' events are not this call's
@@ -189,38 +209,25 @@ class State:
         self.before_statement()
         return self.transaction.rollups
 
-    def plan_archive(self, before_ms: int, rows_min: int) -> Run | None:
-        """Plan an archive run of the events before a moment, with the call that asks for it."""
-        self.before_statement()
-        with self._unbroken():
-            run = self.runs.plan(before_ms, self.now_ms, rows_min=rows_min)
-        if run is not None:
-            self.database.note_write()
-            self.has_run = True
-        return run
-
     def take_back(self) -> None:
         """Undo the rows that the present call wrote; its events will be rows again when needed."""
         if self._savepoint and self._call is not None:
-            with self._unbroken():
+            with self.unbroken():
                 self.database.take_back()
             self._inserted = min(self._inserted, self._call.events)
 
-    def query(self, sql: str, params: object = None, limit: int | None = None) -> dict[str, Any]:
-        """Run a SELECT from outside; it sees all that was acknowledged, and its own turn.
+    def show(self, statements: Iterable[str]) -> None:
+        """Let the database's file have all that was acknowledged, for readers of it.
 
         Raises:
-            QueryError, QueryForbidden, QueryLimit: see `reader`.
+            StorageFull: there is no room now; nothing is lost.
         """
-        path = self.database.path
-        if path is not None and self.pipeline.mark() == 0 and not self.database.in_transaction:
-            with suppress(StorageFull):  # what no transaction may keep is read inside one
-                self._unbroken_drain(sql)
-                return reader.query(path, self.calendar, sql, params, limit=limit)
-        # What this turn wrote is on no other connection yet.
-        self.before_statement(sql)
-        with self.database.lent() as connection:
-            return reader.read(connection, sql, params, limit=limit)
+        with self.unbroken():
+            self.transaction.begin()
+            if any(sql in self._rollup_reads for sql in statements):
+                self._materialise()
+            self.transaction.end_read(strict=True)
+        self.drained()
 
     # The zone
 
@@ -250,17 +257,8 @@ class State:
         if self.transaction.rollups.materialise(self.zone):
             self.transaction.touch()
 
-    def _unbroken_drain(self, sql: str) -> None:
-        """Let the database's file have all that was acknowledged, before this turn."""
-        with self._unbroken():
-            self.transaction.begin()
-            if sql in self._rollup_reads:
-                self._materialise()
-            self.transaction.end_read(strict=True)
-        self.drained()
-
     def _undo(self, mark: Mark) -> None:
-        with self._unbroken():
+        with self.unbroken():
             if self._savepoint:
                 self.database.take_back()
                 self.database.keep()
@@ -271,6 +269,8 @@ class State:
         self.counters.rollback(mark.counters)
         self.transaction.ids.rollback(self._seen + mark.ids)
         self.alarms.rollback(mark.timers)
+        self.outgoing.rollback(mark.told)
+        self.jobs.rollback(mark.jobs)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()
@@ -288,7 +288,7 @@ class State:
             raise copy(self.refusal)
 
     @contextmanager
-    def _unbroken(self) -> Iterator[None]:
+    def unbroken(self) -> Iterator[None]:
         """Tell a failure of the disk from the object's own errors: no call survives it."""
         try:
             yield

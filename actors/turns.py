@@ -2,7 +2,8 @@
 
 All of it runs on a pool of threads, beside what is done for other objects. This shell decides only
 the order: whoever waits gets a turn, then timers that are due, then what raydo itself has to do.
-An archive run goes on beside the turns, elsewhere; only its ends are chores.
+An archive run goes on beside the turns, elsewhere; only its ends are chores. So does a query that
+takes long: its turn is over, and its caller alone waits.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raydo.actors.activation import Activation
-from raydo.actors.resident import Chore, Resident
-from raydo.pipelining.errors import RaydoError
+from raydo.actors.archiver import run_job
+from raydo.actors.outside import Outside
+from raydo.actors.resident import Answers, Chore, Resident
+from raydo.pipelining.errors import ConnectionLost, RaydoError
 from raydo.pipelining.limits import (
     ARCHIVE_RETRY_S,
     ARCHIVES_MAX,
@@ -27,11 +30,13 @@ from raydo.pipelining.limits import (
 )
 
 if TYPE_CHECKING:
-    from raydo.actors.archiver import Archiver
     from raydo.actors.clock import Clock
+    from raydo.actors.elsewhere import Elsewhere
     from raydo.actors.idrun import Merge
+    from raydo.actors.inquiries import Inquiries
     from raydo.actors.lake_runs import Committed
     from raydo.pipelining.noun import Noun
+    from raydo.pipelining.transport import Transport
 
 _log = logging.getLogger("raydo")
 
@@ -41,11 +46,20 @@ T = TypeVar("T")
 class Turns:
     """Work for residents; `on_end` is told whenever one has nothing to do any more."""
 
-    def __init__(self, clock: Clock, archiver: Archiver, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        elsewhere: Elsewhere,
+        inquiries: Inquiries,
+        on_end: Callable[[], None],
+        transport: Transport,
+    ) -> None:
         self.count = 0
         self._clock = clock
-        self._archiver = archiver
+        self._elsewhere = elsewhere
+        self._inquiries = inquiries
         self._on_end = on_end
+        self._outside = Outside(transport, elsewhere, self._chore)
         self._archives = asyncio.Semaphore(ARCHIVES_MAX)
         self._pool = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="turn")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,6 +90,11 @@ class Turns:
         self._closing = True
         for task in self._beside:
             task.cancel()
+        self._outside.stop()
+
+    async def delivered(self) -> None:
+        """Return when no letter is under way and no job."""
+        await self._outside.finish()
 
     async def finish(self, timeout_s: float | None = None) -> None:
         """Return when nothing is done any more."""
@@ -103,6 +122,8 @@ class Turns:
                 await self._turn(resident)
             if resident.asked or self._is_due(resident):
                 await self._fire(resident)
+            if not self._closing:
+                self._outside.look(resident)
             if resident.chores:
                 chore = resident.chores.popleft()
                 _tell(chore.answer, await self._on_a_thread(resident.chore, chore.do))
@@ -112,6 +133,7 @@ class Turns:
                 break
         resident.busy = False
         if resident.archive_due and not self._closing:
+            resident.archiving = True  # so it stays awake
             self._background(self._archive(resident))
         self._drain_later(resident)
         self._set_alarm(resident)
@@ -123,7 +145,27 @@ class Turns:
         outcomes = await self._on_a_thread(resident.turn, batch)
         self.count += 1
         for each, outcome in zip(batch, outcomes, strict=True):
-            _tell(each.answer, outcome)
+            if isinstance(outcome, list):
+                self._inquire(resident, outcome, each.answer)
+            else:
+                _tell(each.answer, outcome)
+
+    def _inquire(self, resident: Resident, answers: Answers, waits: asyncio.Future[bytes]) -> None:
+        """Answer what the turn has asked, beside the next turns."""
+        resident.asking += 1  # so it stays awake
+        task = self._background(self._answered(resident, answers, waits))
+        waits.add_done_callback(lambda _: task.cancel() if waits.cancelled() else None)
+
+    async def _answered(
+        self, resident: Resident, answers: Answers, waits: asyncio.Future[bytes]
+    ) -> None:
+        try:
+            _tell(waits, await self._inquiries.answer(answers))
+        except asyncio.CancelledError:
+            _tell(waits, ConnectionLost("This host is closing."))
+            raise
+        finally:
+            resident.asking -= 1
 
     def _is_due(self, resident: Resident) -> bool:
         due_ms = resident.due_ms
@@ -137,7 +179,6 @@ class Turns:
 
     async def _archive(self, resident: Resident) -> None:
         """Bring an object's planned run into the archive, then let its rows go from here."""
-        resident.archiving = True  # so it stays awake
         try:
             while not await self._archived(resident):  # noqa: ASYNC110 - a pause before a retry
                 await asyncio.sleep(ARCHIVE_RETRY_S)
@@ -147,13 +188,14 @@ class Turns:
             resident.archiving = False
 
     async def _archived(self, resident: Resident) -> bool:
-        """Do the run, and tell whether that is the end of it."""
+        """Do the run, and those that follow it; tell whether that is the end of it."""
         try:
             async with self._archives:
-                job = await self._chore(resident, Activation.archive_job)
-                committed = None if job is None else await self._archiver(job)
-                while not await self._chore(resident, partial(_settle, committed)):
-                    continue
+                while await self._chore(resident, Activation.wants_archive):
+                    job = await self._chore(resident, Activation.archive_job)
+                    committed = None if job is None else await self._elsewhere(run_job, job)
+                    while not await self._chore(resident, partial(_settle, committed)):
+                        continue
         except RaydoError as error:
             _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
             return not error.retryable
@@ -165,11 +207,12 @@ class Turns:
         self.serve(resident)
         return await answer
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let something go on beside the turns, until this closes."""
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+        return task
 
     def _set_alarm(self, resident: Resident) -> None:
         """Look again when the next timer is due, or sooner: the clock may be set meanwhile."""

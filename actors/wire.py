@@ -1,11 +1,12 @@
-"""Frames over a Unix socket: how envelopes reach the process that holds an object.
+"""Frames over a socket: how envelopes reach the process that holds an object.
 
 An awaited Ray call costs a millisecond or more; a frame here costs a tenth of that, so Ray places,
 starts and stops hosts and this carries the traffic (DECISIONS 13). One connection serves many
 requests at once: each bears an id, and answers come back in any order.
 
 A frame is `u32 payload length | u8 kind | u64 request id | payload`. Requests flow one way;
-answers, errors and further messages (kind `MORE`, for what streams) flow back. Nobody is trusted:
+answers, errors and further messages (kind `MORE`, for what streams) flow back. Who comes from
+another machine says `HELLO` first, with the cluster's secret. Nobody is trusted:
 a length over the limit or a kind that does not belong closes that connection and nothing else.
 A side that does not read is not read from either, so neither can fill the other's memory.
 """
@@ -25,6 +26,7 @@ REQUEST: Final = 0
 ANSWER: Final = 1
 ERROR: Final = 2
 MORE: Final = 3
+HELLO: Final = 4
 
 _HEADER: Final = struct.Struct("!IBQ")
 _log = logging.getLogger("raydo")
@@ -45,6 +47,11 @@ class Reader:
         self._kinds = kinds
         self._bytes_max = bytes_max
         self._buffer = bytearray()
+
+    def expect(self, kinds: frozenset[int], *, bytes_max: int = WIRE_BYTES_MAX) -> None:
+        """Take other messages from now on, those behind the present one included."""
+        self._kinds = kinds
+        self._bytes_max = bytes_max
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Take `data` in and yield every message that is now complete.

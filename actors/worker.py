@@ -20,9 +20,9 @@ from raydo.actors.exchange import (
     pack_question,
     unpack_answer,
 )
-from raydo.actors.query_limits import QUERY_GRACE_S, QUERY_START_S_MAX
 from raydo.actors.stop import Stop
 from raydo.pipelining.errors import RaydoError, Unavailable, decode_error
+from raydo.pipelining.limits import QUERY_GRACE_S, QUERY_START_S_MAX
 
 _MODULE: Final = "raydo.actors.answerer"
 _ENVIRONMENT: Final = {

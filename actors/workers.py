@@ -1,6 +1,6 @@
 """A bounded pool of processes that answer queries, and the queue before it.
 
-Each process answers one question at a time and is kept for the next. A question that is over its
+Each process answers one question at a time and is kept for the next, while there are any. A question that is over its
 time, or needs too much memory, costs its process, and nobody else anything: another one is started
 for the next question. Who waits is bounded, by number and by time, and so is what one tenant may
 have of the pool; of several processes one is always left to questions that need no archive, which
@@ -15,15 +15,16 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from raydo.actors.query_limits import (
+from raydo.actors.question import Question
+from raydo.actors.worker import Ended, Worker
+from raydo.pipelining.errors import Overloaded, Unavailable
+from raydo.pipelining.limits import (
     QUERY_ANSWERS_MAX,
+    QUERY_IDLE_S,
     QUERY_WAIT_S_MAX,
     QUERY_WAITING_MAX,
     QUERY_WORKERS,
 )
-from raydo.actors.question import Question
-from raydo.actors.worker import Ended, Worker
-from raydo.pipelining.errors import Overloaded, Unavailable
 
 _RETRY_AFTER_S: Final = 1.0
 _COUNTED: Final = ("asked", "cancelled", "ended", "refused", "started")
@@ -52,12 +53,14 @@ class Workers:
         *,
         waiting_max: int = QUERY_WAITING_MAX,
         wait_s_max: float = QUERY_WAIT_S_MAX,
+        idle_s: float = QUERY_IDLE_S,
         network: bool = False,
     ) -> None:
         self._folder = folder.absolute()
         self._size = size
         self._waiting_max = waiting_max
         self._wait_s_max = wait_s_max
+        self._idle_s = idle_s
         self._network = network
         self._workers: set[Worker] = set()
         self._idle: list[Worker] = []
@@ -200,7 +203,15 @@ class Workers:
     def _keep(self, worker: Worker) -> None:
         if worker in self._workers and worker.asked < QUERY_ANSWERS_MAX:
             self._idle.append(worker)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._idle_s, self._end_idle, worker, worker.asked)
         elif worker in self._workers:
+            self._later(self._forget(worker))
+
+    def _end_idle(self, worker: Worker, asked: int) -> None:
+        """End a process that nobody has asked anything since."""
+        if worker in self._idle and worker.asked == asked:
+            self._idle.remove(worker)
             self._later(self._forget(worker))
 
     async def _settle(self, worker: Worker, turn: _Turn) -> None:

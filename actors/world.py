@@ -29,6 +29,7 @@ from raydo.pipelining.loopback import Loopback
 
 if TYPE_CHECKING:
     from raydo.actors.activation import Activation
+    from raydo.actors.settings import Settings
     from raydo.pipelining.later import Later, Timeout
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.promise import Promise
@@ -40,10 +41,12 @@ T = TypeVar("T")
 class World:
     """Hold a data folder, its live objects, a connection to them, and a clock."""
 
-    def __init__(self, data: Path, *, now_ms: int | None = None) -> None:
+    def __init__(
+        self, data: Path, *, now_ms: int | None = None, settings: Settings | None = None
+    ) -> None:
         self.data = data
         self.clock = FakeClock() if now_ms is None else FakeClock(now_ms)
-        self.residents = Residents(data, clock=self.clock)
+        self.residents = Residents(data, clock=self.clock, settings=settings)
         self.connection = Connection(self._connect)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: list[Activation] = []
@@ -87,8 +90,9 @@ class World:
         return later.wait(awaited, timeout_s=timeout_s)
 
     def flush(self) -> None:
-        """Return when all casts made so far are on disk."""
+        """Return when all casts made so far are on disk, and what they made objects tell others."""
         later.wait(self.connection.flush())
+        self._in_loop(self.residents.delivered())
 
     def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0

@@ -9,10 +9,12 @@ from raydo.actors.roster import roster
 from raydo.gateway.target import Target
 
 
-async def ask(target: Target, tenant: str, sql: str, limit: int | None) -> dict[str, Any]:
+async def ask(
+    target: Target, tenant: str, sql: str, limit: int | None, as_of: str | None = None
+) -> dict[str, Any]:
     """Run one SELECT over a tenant's data."""
     async with target.connect() as connection:
-        return await connection.stub(Analytics, tenant).query(sql, None, limit)
+        return await connection.stub(Analytics, tenant).query(sql, None, limit, as_of)
 
 
 def list_tenants(target: Target) -> list[dict[str, Any]]:

@@ -6,13 +6,10 @@ routes ask here for their connection and get it or the error to reply with.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from raydo.actors.analytics import Analytics
-from raydo.actors.roster import roster
 from raydo.actors.runtime import Served
 from raydo.gateway.bells import Bells
 from raydo.pipelining.connection import Connection
@@ -27,8 +24,7 @@ Opener = Callable[[], Awaitable[Served]]
 class Backend:
     """Open one runtime, hand out its stubs, and close it."""
 
-    def __init__(self, opener: Opener, data: Path) -> None:
-        self.data = data
+    def __init__(self, opener: Opener) -> None:
         self.bells = Bells()
         self._opener = opener
         self._served: Served | None = None
@@ -82,8 +78,7 @@ class Backend:
         """List every tenant, where its object is, and when it must wake."""
         self.check()
         assert self._served is not None
-        status = await self._served.runtime.status()
-        return await asyncio.to_thread(roster, self.data, status)
+        return await self._served.runtime.roster()
 
     def analytics(self, tenant: str) -> Stub[Analytics]:
         """Return the stub of one tenant's Analytics object."""

@@ -15,12 +15,12 @@ from typing import Final
 
 import typer
 
-from raydo.actors.settings import Settings
+from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import options
 from raydo.gateway.keys_command import keys_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
-from raydo.pipelining.limits import IDLE_S
+from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
 
 REJECTED: Final = 1
 FAILED: Final = 2
@@ -55,6 +55,9 @@ def serve(
     idle_seconds: options.IdleSeconds = IDLE_S,
     objects: options.Objects = None,
     ray_address: options.RayAddress = None,
+    cluster: options.Cluster = None,
+    lake: options.Lake = None,
+    archive_age_seconds: options.ArchiveAge = LAKE_AGE_S,
     domain: options.Domain = None,
     keys: options.Keys = False,
 ) -> None:
@@ -68,6 +71,9 @@ def serve(
         idle_s=idle_seconds,
         objects=tuple(name for given in objects or () for name in given.split(",")),
         ray=ray_address,
+        cluster=cluster,
+        lake={} if lake is None else _properties(lake),
+        archive_age_s=archive_age_seconds,
     )
     run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain, keyed=keys))
 
@@ -110,12 +116,14 @@ def query(
     key: Key = None,
     data: Data = None,
     limit: Limit = None,
+    as_of: options.AsOf = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """Ask one tenant's data by SQL.
 
-    Tables: events, raw_events, hourly_events, daily_metrics.
+    Tables: events (all of them, archived or not), raw_events (those not archived), hourly_events,
+    daily_metrics.
     """
     from raydo.gateway import printing
     from raydo.gateway.asking import ask
@@ -123,7 +131,7 @@ def query(
 
     if json and csv:
         raise InvalidArgument("Give --json or --csv, not both.")
-    reply = asyncio.run(ask(target(url, data, key), tenant, sql, limit))
+    reply = asyncio.run(ask(target(url, data, key), tenant, sql, limit, as_of))
     show = printing.show_json if json else printing.show_csv if csv else printing.show_table
     show(reply)
 
@@ -211,6 +219,15 @@ def demo(*, url: Url = None, key: Key = None, data: Data = None) -> None:
     where = target(url, data, key)
     printing.show_report(asyncio.run(load_demo(where)))
     printing.show_where_to_look(where)
+
+
+def _properties(text: str) -> dict[str, str]:
+    try:
+        return lake_properties(text)
+    except (ValueError, OSError):
+        raise InvalidArgument(
+            "--lake takes a JSON object of texts, or a file that has one."
+        ) from None
 
 
 def _mapping(pairs: Sequence[str]) -> dict[str, str]:

@@ -74,6 +74,32 @@ RayAddress = Annotated[
         help="An existing Ray cluster, or `auto`; by default Ray is started here.",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_CLUSTER",
+        metavar="NAME",
+        help="What the machines that serve together on that Ray call themselves.",
+    ),
+]
+Lake = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAYDO_LAKE",
+        metavar="JSON|FILE",
+        help="Properties of a pyiceberg catalog (type, uri, warehouse, s3.…) for the archives; by "
+        "default each is in its tenant's folder.",
+    ),
+]
+ArchiveAge = Annotated[
+    float,
+    typer.Option(
+        envvar="RAYDO_ARCHIVE_AGE_SECONDS",
+        min=1,
+        metavar="S",
+        help="How old events are before the weekly run archives them.",
+    ),
+]
 Domain = Annotated[
     str | None,
     typer.Option(
@@ -118,6 +144,14 @@ Tenant = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Rows at most.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="MOMENT",
+        help="As it was then: ISO 8601 with an offset, or milliseconds since 1970.",
+    ),
+]
 Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; quote it.")]
 
 # Of an archive run

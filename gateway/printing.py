@@ -53,7 +53,9 @@ def show_table(reply: dict[str, Any]) -> None:
     _out.print(table)
     rows = len(reply["rows"])
     kind = "row" if rows == 1 else "rows"
-    _err.print(f"{rows:,} {kind} from {reply['layer']}, {reply['elapsed_ms']:.1f} ms")
+    _err.print(
+        f"{rows:,} {kind} from {' and '.join(reply['layers'])}, {reply['elapsed_ms']:.1f} ms"
+    )
     _remark_truncated(reply)
 
 

@@ -11,15 +11,17 @@ import asyncio
 import os
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from raydo.pipelining.delivery import Frame, Sender
-from raydo.pipelining.errors import Overloaded
+from raydo.pipelining.errors import Overloaded, UnknownObject
 from raydo.pipelining.frame import SESSION_BYTES, Reply
 from raydo.pipelining.limits import BATCHES_MAX, CALL_TIMEOUT_S, QUEUE_BYTES_MAX
+from raydo.pipelining.method import methods_of
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.outbox import Outbox
+from raydo.pipelining.stub import registered
 from raydo.pipelining.transport import More, Transport
 
 Deliver = Callable[[Noun, bytes], Awaitable[bytes]]
@@ -59,6 +61,7 @@ class _Lane:
 
     def __init__(self, noun: Noun, transport: Transport, outbox: Outbox) -> None:
         session = os.urandom(SESSION_BYTES)
+        self._cls = noun.cls
         self._sender = Sender(noun, transport, outbox, session, self._move)
         self._waiting: deque[Frame] = deque()
         self._bytes = 0
@@ -73,7 +76,8 @@ class _Lane:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._bytes += len(program)
         settle = partial(self._settle, future, len(program))
-        self._waiting.append(Frame(program, settle, lambda: not future.done()))
+        aside = _may_go_aside(self._cls, program)
+        self._waiting.append(Frame(program, settle, lambda: not future.done(), aside=aside))
         self._move()
         return future
 
@@ -112,3 +116,17 @@ class _Through:
 
 if TYPE_CHECKING:
     _conforms: Transport = _Through(lambda _noun, _envelope: NotImplemented)
+
+
+def _may_go_aside(cls: str, program: bytes) -> bool:
+    """Tell whether a program may hold a call that takes long; at worst it travels alone for nothing."""
+    return any(name in program for name in _names_aside(cls))
+
+
+@lru_cache(256)
+def _names_aside(cls: str) -> tuple[bytes, ...]:
+    try:
+        methods = methods_of(registered(cls))
+    except UnknownObject:
+        return ()
+    return tuple(name.encode() for name, method in methods.items() if method.aside)

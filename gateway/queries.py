@@ -27,6 +27,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     sql: str
     params: list[Any] | dict[str, Any] | None = None
     limit: int | None = None
+    asOf: int | str | dict[str, Any] | None = None  # noqa: N815 - as JSON has it
 
 
 class Queries:
@@ -59,7 +60,7 @@ class Queries:
         async with self._bodies.read(scope, receive) as body:
             question = decode_json(body, Question)
         stub = self._backend.analytics(tenant)
-        reply = stub.query(question.sql, question.params, question.limit)
+        reply = stub.query(question.sql, question.params, question.limit, question.asOf)
         return _marked(*await asyncio.gather(reply, stub.degraded()), inside=True)
 
 

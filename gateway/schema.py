@@ -68,11 +68,20 @@ SCHEMAS: Final[Schema] = {
         sql={**_TEXT, "description": "one SELECT"},
         params={"oneOf": [_array(_ANY), {"type": "object"}]},
         limit=_WHOLE,
+        asOf={
+            "oneOf": [*_MOMENT["oneOf"], _object("snapshot_id", snapshot_id=_TEXT)],
+            "description": "the past: a moment, exactly, or a snapshot of the archive",
+        },
     ),
     "Table": _object(
         columns=_array(_object(name=_TEXT, type=_TEXT)),
         rows=_array({"type": "object", "description": "values by column name"}),
-        layer=_TEXT,
+        layer={**_TEXT, "description": "L2: SQLite, L3: the archive too"},
+        layers=_array(_TEXT),
+        snapshot_id={**_TEXT, "description": "of the archive, if it was read"},
+        read=_object(
+            files=_WHOLE, files_pruned=_WHOLE, bytes=_WHOLE, row_groups={"type": "integer"}
+        ),
         truncated=_FLAG,
         elapsed_ms={"type": "number"},
     ),

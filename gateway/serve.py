@@ -72,7 +72,7 @@ class Run:
         Raises:
             RaydoError: the runtime could not start.
         """
-        backend = Backend(self._open, self.plan.settings.data)
+        backend = Backend(self._open)
         server = self._server(backend)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -139,7 +139,7 @@ class Run:
             "[bold green]raydo is ready.[/]",
             f"  Page           {self.url}/",
             f"  API            {self.url}/docs",
-            f"  Ray dashboard  {dashboard or 'none: this runs without Ray'}",
+            f"  Ray dashboard  {dashboard or self._no_dashboard()}",
             f"  Data           {self.plan.settings.data.resolve()}",
             "Ctrl-C stops it.",
         ]
@@ -150,6 +150,9 @@ class Run:
             lines.insert(-1, f"  Server's key   in {first_key.resolve()}: keep it, delete the file")
         for line in lines:
             self.console.print(line, soft_wrap=True)
+
+    def _no_dashboard(self) -> str:
+        return "none: this runs without Ray" if self.plan.embedded else "none"
 
     def _on_signal(self, server: Server) -> None:
         if self.stopping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
@@ -10,7 +11,14 @@ from raydo.pipelining.codec import pack, renumber
 from raydo.pipelining.errors import PromiseMisused, TooLarge
 from raydo.pipelining.limits import FRAME_OPS_MAX
 from raydo.pipelining.program import ROOT
-from raydo.pipelining.promise import CallPromise, GetPromise, LazyCall, MapPromise, Promise
+from raydo.pipelining.promise import (
+    CallPromise,
+    CastPromise,
+    GetPromise,
+    LazyCall,
+    MapPromise,
+    Promise,
+)
 from raydo.pipelining.state import Settled
 
 _NUMBERS: Final = tuple(msgpack.packb(number) for number in range(-1, 1024))
@@ -19,6 +27,25 @@ _NUMBERS: Final = tuple(msgpack.packb(number) for number in range(-1, 1024))
 def number(value: int) -> bytes:
     """Encode a small integer."""
     return _NUMBERS[value + 1] if -1 <= value < 1023 else bytes(msgpack.packb(value))
+
+
+def encode_cast(promise: CastPromise[Any]) -> bytes:
+    """Encode the instruction of a cast to the object itself, with values only.
+
+    Raises:
+        PromiseMisused: it is a sub-object's, or an argument is a promise.
+    """
+    if promise._parent is not None or promise._refs:
+        raise PromiseMisused(
+            f"{promise!r} cannot be sent by itself: it depends on another promise."
+        )
+    return _head(promise._name) + promise._args
+
+
+@lru_cache(maxsize=4096)
+def _head(name: str) -> bytes:
+    """Encode the beginning of a CALL on the object itself."""
+    return b"\x95\x00\xff" + pack(name)
 
 
 class Assembler:

@@ -13,10 +13,10 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from raydo.pipelining.codec import pack
+from raydo.pipelining.assemble import encode_cast
 from raydo.pipelining.compile import Compiled, Item, Mark, compile_queue
 from raydo.pipelining.deadline import Deadlines
 from raydo.pipelining.delivery import Frame, Sender
@@ -86,7 +86,7 @@ class Batch:
             PromiseMisused: an argument is a promise that has to be fetched elsewhere first.
         """
         if promise._parent is None and not promise._refs:
-            op = _head(promise._name) + promise._args
+            op = encode_cast(promise)
             item: Item = (op, weakref.ref(promise), promise._name)
             size = len(op)
         else:
@@ -233,7 +233,7 @@ class Batch:
         if compiled.program:
             settle = partial(self._settle, compiled, self._sender.next_n)
             self._write_frame(compiled)
-            self._sender.add(Frame(compiled.program, settle, compiled.wanted))
+            self._sender.add(Frame(compiled.program, settle, compiled.wanted, aside=compiled.aside))
         if compiled.waits_for is not None:
             self._resume_after(compiled.waits_for)
         return compiled.waits_for is None
@@ -297,12 +297,6 @@ class Batch:
 
 def _nobody() -> None:
     """Stand where a reference to a promise would, for a cast whose maker is gone."""
-
-
-@lru_cache(maxsize=4096)
-def _head(name: str) -> bytes:
-    """Encode the beginning of a CALL on the object itself."""
-    return b"\x95\x00\xff" + pack(name)
 
 
 def _local(path: Path, done: Done, state: Settled) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from raydo.pipelining.aside import goes_aside
 from raydo.pipelining.assemble import ProgramAssembler
 from raydo.pipelining.derive import under_way
 from raydo.pipelining.errors import TooLarge
@@ -26,10 +27,11 @@ Refuse: TypeAlias = Callable[[Promise[Any], Exception], None]
 class Compiled:
     """A program, who waits for which of its instructions, and which of them are casts."""
 
-    __slots__ = ("cast_bytes", "casts", "outputs", "plain", "program", "waits_for")
+    __slots__ = ("aside", "cast_bytes", "casts", "outputs", "plain", "program", "waits_for")
 
     def __init__(self) -> None:
         self.program = b""
+        self.aside = False  # whether its answer may take long, so that it travels alone
         self.outputs: dict[int, Promise[Any]] = {}
         self.casts: dict[int, str] = {}
         self.cast_bytes = 0
@@ -69,6 +71,10 @@ class _Compiler:
         """Move one item into the program; False ends it."""
         if len(self.program.ops) >= CASTS_PER_FRAME_MAX or self.size >= FRAME_FILL_BYTES:
             return False
+        aside = isinstance(item, Promise) and goes_aside(item)
+        if self.program.ops and aside != self.compiled.aside:
+            return False
+        self.compiled.aside = aside
         if type(item) is tuple:
             return self._take_cast(*item)
         if isinstance(item, Promise):

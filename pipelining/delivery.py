@@ -3,7 +3,8 @@
 A frame keeps its number from its first attempt to its answer, so the receiver can tell a repetition.
 New frames may follow one another without waiting; a frame that has to go again waits until nothing
 before it is under way, and everything behind it waits as well: sent earlier it would only meet a
-gap. `acked_to` tells the receiver what is settled here, be it answered or given up.
+gap. A frame that goes aside has an envelope to itself, which counts for nobody: its answer may take
+long, and the frames behind it need not wait for that. `acked_to` tells the receiver what is settled here, be it answered or given up.
 """
 
 from __future__ import annotations
@@ -50,15 +51,18 @@ _KNOWN: Final = (
 class Frame:
     """One numbered program, until it is settled."""
 
-    __slots__ = ("again", "attempts", "n", "program", "settle", "travelling", "wanted")
+    __slots__ = ("again", "aside", "attempts", "n", "program", "settle", "travelling", "wanted")
 
     def __init__(
         self,
         program: bytes,
         settle: Callable[[Reply | Exception], None],
         wanted: Callable[[], bool],
+        *,
+        aside: bool = False,
     ) -> None:
         self.n = 0
+        self.aside = aside
         self.program = program
         self.settle = settle
         self.wanted = wanted  # whether it should still be sent
@@ -124,7 +128,7 @@ class Sender:
             for frame in frames:
                 frame.travelling = True
                 frame.attempts += 1
-            self._envelopes += 1
+            self._envelopes += not frames[0].aside
             task = asyncio.get_running_loop().create_task(self._deliver(frames))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -135,11 +139,15 @@ class Sender:
         size, ahead = 0, False
         for frame in self._frames.values():
             if frame.travelling:
-                ahead = True
+                ahead |= not frame.aside
                 continue
             if (frame.again and ahead) or size >= FRAME_FILL_BYTES:
                 break
+            if frame.aside and ready:
+                break
             ready.append(frame)
+            if frame.aside:
+                break
             size += len(frame.program)
         return ready
 
@@ -164,7 +172,7 @@ class Sender:
             for frame, answer in zip(frames, answers, strict=True):
                 self._answered(frame, answer)
         finally:
-            self._envelopes -= 1
+            self._envelopes -= not frames[0].aside
             for frame in frames:
                 frame.travelling = False
         self._pass_marks()

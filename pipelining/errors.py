@@ -19,6 +19,7 @@ whether the same call may succeed when it is made again.
     * `Unavailable`: not now; the same call may succeed later (`retryable`)
         * `Starting`, `Overloaded`, `ActivationBroken`, `TurnTooLong`, `StorageFull`
         * `ConnectionLost`: whether it was applied is unknown; `Moved`: it was not, the object lives elsewhere
+        * `NodeDown`: the machine that has the tenant's folder is not there
         * `Confined`: the object was stopped by force too often, and rests
     * `ArchiveMismatch`: what the archive has is not what the database gave it; nothing was deleted
     * `TimedOut`: no answer in the time given; the outcome is unknown
@@ -176,6 +177,10 @@ class ConnectionLost(Unavailable):
 
 class Moved(ConnectionLost):
     code = "moved"
+
+
+class NodeDown(Unavailable):
+    code = "node_down"
 
 
 class Confined(Unavailable):

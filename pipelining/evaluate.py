@@ -10,11 +10,12 @@ few instructions that double a list would otherwise fill the memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
-from raydo.pipelining.codec import Ref, pack
+from raydo.pipelining.codec import pack
 from raydo.pipelining.errors import (
     ActivationBroken,
     InvalidArgument,
@@ -34,15 +35,20 @@ from raydo.pipelining.frame import (
     Program,
     Reply,
     Value,
+    encode_reply,
     pack_error,
 )
 from raydo.pipelining.limits import FRAME_BYTES_MAX, MAP_ITEMS_MAX, PROGRAM_STEPS_MAX
 from raydo.pipelining.method import Method, methods_of
-from raydo.pipelining.step import is_remote, peek, step_into, unknown_method
+from raydo.pipelining.operands import Failed, Poisoned, Waits, at, fill, weigh
+from raydo.pipelining.step import peek, step_into, unknown_method
+from raydo.pipelining.unfinished import Postponed, Rest, Unfinished
 
 logger = logging.getLogger("raydo")
 
 T = TypeVar("T")
+
+NOTHING: Final[Mapping[int, Any]] = MappingProxyType({})
 
 # These say that the whole activation is unusable; no single instruction can own them.
 _FATAL: Final = (ActivationBroken, TurnTooLong)
@@ -54,38 +60,59 @@ class Around(Protocol):
     def __call__(self, call: Callable[[], T], /) -> T: ...
 
 
-class _Failed:
-    """Stand in for the value of an instruction that failed, or that depends on one."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-def evaluate(program: Program, root: object, around: Around) -> Reply:
+def evaluate(program: Program, root: object, around: Around) -> Reply | Unfinished:
     """Run every instruction in order and collect the outputs.
+
+    What comes back is unfinished when a call that was reached is answered beside the turns.
 
     Raises:
         ActivationBroken, TurnTooLong: from `around`; the caller's own faults never raise.
     """
-    values, own = _Run(root, around).ops(program.ops)
-    results, delivered = _results(program.outputs, values)
-    failures = [
+    run = _Run(root, around)
+    values, own = run.ops(program.ops)
+    results, delivered = _results([values[index] for index in program.outputs])
+    failures = tuple(
         Failure(index, pack_error(error)[0])
         for index, error in own
         if id(error) not in delivered  # else an output has told it already
+    )
+    if not run.rest.asks:
+        return Reply(results, failures)
+    known = [
+        value.index if type(value := values[index]) is Waits else outcome.encode()
+        for index, outcome in zip(program.outputs, results, strict=True)
     ]
-    return Reply(results, tuple(failures))
+    return run.rest.unfinished(known, failures)
 
 
-def _results(outputs: Sequence[int], values: list[Any]) -> tuple[tuple[Outcome, ...], set[int]]:
+def finish(unfinished: Unfinished, found: Sequence[Any]) -> bytes:
+    """Do what was left, with a value or an error for each of `asks`; give the encoded reply."""
+    answers = {
+        index: Failed(value) if isinstance(value, BaseException) else value
+        for (index, _), value in zip(unfinished.asks, found, strict=True)
+    }
+    values, _ = _Run(None, _alone).ops(Program.decode(unfinished.program).ops, answers)
+    wanted = [index for index in unfinished.results if isinstance(index, int)]
+    late = iter(_results([values[index] for index in wanted])[0])
+    results = [
+        known if isinstance(known, bytes) else next(late).encode() for known in unfinished.results
+    ]
+    return encode_reply(results, unfinished.failures)
+
+
+def _alone(call: Callable[[], T], /) -> T:
+    return call()
+
+
+def _results(values: Sequence[Any]) -> tuple[tuple[Outcome, ...], set[int]]:
     results: list[Outcome] = []
     delivered: set[int] = set()
     room = FRAME_BYTES_MAX
-    for index in outputs:
-        value = values[index]
-        if type(value) is not _Failed:
+    for value in values:
+        if type(value) is Waits:
+            results.append(Outcome(False, None))
+            continue
+        if type(value) is not Failed:
             try:
                 packed = pack(value)
                 room -= len(packed)
@@ -94,7 +121,7 @@ def _results(outputs: Sequence[int], values: list[Any]) -> tuple[tuple[Outcome, 
                 results.append(Outcome(False, value, packed))
                 continue
             except RaydoError as error:
-                value = _Failed(error)
+                value = Failed(error)  # noqa: PLW2901
         delivered.add(id(value.error))
         results.append(Outcome(True, *pack_error(value.error)))
     return tuple(results), delivered
@@ -108,26 +135,36 @@ class _Run:
         self.around = around
         self.steps = PROGRAM_STEPS_MAX
         self.bytes = FRAME_BYTES_MAX
+        self.rest = Rest()
 
-    def ops(self, ops: Sequence[Op]) -> tuple[list[Any], list[tuple[int, BaseException]]]:
-        """Run a program's instructions; give all values, and the errors that began here."""
+    def ops(
+        self, ops: Sequence[Op], given: Mapping[int, Any] = NOTHING
+    ) -> tuple[list[Any], list[tuple[int, BaseException]]]:
+        """Run a program's instructions; give all values, and the errors that began here.
+
+        Those in `given` have their values already.
+        """
         values: list[Any] = []
         own: list[tuple[int, BaseException]] = []
         root = self.root
         step = self._step
         for index, op in enumerate(ops):
             target = root if op.target == ROOT else values[op.target]
-            if type(target) is _Failed:
-                values.append(target)
+            if type(target) is Failed or index in given:
+                values.append(given.get(index, target))
                 continue
             try:
-                values.append(step(op, target, values, (root,)))
-            except _Poisoned as poisoned:
+                if self.rest.asks and self.rest.holds(op, target, values):
+                    values.append(self.rest.follow(op, values))
+                    continue
+                value = step(op, target, values, (root,))
+                values.append(self.rest.postpone(value) if type(value) is Postponed else value)
+            except Poisoned as poisoned:
                 values.append(poisoned.failed)
             except _FATAL:
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001  # the object's code may raise it
-                values.append(_Failed(error))
+                values.append(Failed(error))
                 own.append((index, error))
         return values, own
 
@@ -138,7 +175,7 @@ class _Run:
         if type(op) is Get:
             return peek(target, op.key) if op.lenient else step_into(target, op.key)
         if type(op) is Map:
-            captured = [_at(index, values, outer) for index in op.captures]
+            captured = [at(index, values, outer) for index in op.captures]
             return self._map(op.body, target, captured)
         assert type(op) is Value
         return op.value
@@ -172,8 +209,8 @@ class _Run:
 
     def _fill(self, value: Any, values: list[Any], outer: Sequence[Any]) -> Any:
         """Put values in the place of references, and charge what they weigh."""
-        filled = _fill(value, values, outer)
-        self.bytes -= _weigh(filled, self.bytes)
+        filled = fill(value, values, outer)
+        self.bytes -= weigh(filled, self.bytes)
         if self.bytes < 0:
             raise TooLarge(f"A program's references build more than {FRAME_BYTES_MAX:,} bytes.")
         return filled
@@ -194,51 +231,11 @@ class _Run:
         outer = (element, *captured)
         values: list[Any] = []
         for op in body.ops:
-            values.append(self._step(op, _at(op.target, values, outer), values, outer))
+            value = self._step(op, at(op.target, values, outer), values, outer)
+            if type(value) is Postponed:
+                raise InvalidArgument("This takes too long for map(); await it for each element.")
+            values.append(value)
         return self._fill(body.result, values, outer)
-
-
-class _Poisoned(Exception):
-    """Leave an instruction whose argument has failed."""
-
-    def __init__(self, failed: _Failed) -> None:
-        self.failed = failed
-
-
-def _at(index: int, values: list[Any], outer: Sequence[Any]) -> Any:
-    value = values[index] if index >= 0 else outer[-1 - index]
-    if type(value) is _Failed:
-        raise _Poisoned(value)
-    return value
-
-
-def _fill(value: Any, values: list[Any], outer: Sequence[Any]) -> Any:
-    if type(value) is Ref:
-        found = _at(value.index, values, outer)
-        if is_remote(found):
-            raise InvalidArgument(f"A {type(found).__name__} itself cannot travel; name its data.")
-        return found
-    if type(value) is list:
-        return [_fill(item, values, outer) for item in value]
-    if type(value) is dict:
-        return {key: _fill(item, values, outer) for key, item in value.items()}
-    return value
-
-
-def _weigh(value: Any, most: int) -> int:
-    """Estimate the size of a value as it would travel, giving up above `most`."""
-    total, level = 0, [value]
-    while level and total <= most:
-        item = level.pop()
-        total += 1
-        if isinstance(item, (str, bytes)):
-            total += len(item)
-        elif isinstance(item, dict):
-            total += sum(len(key) if isinstance(key, str) else 1 for key in item)
-            level.extend(item.values())
-        elif isinstance(item, (list, tuple)):
-            level.extend(item)
-    return total
 
 
 def _log(method: Method[..., Any], error: BaseException) -> None:

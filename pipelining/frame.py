@@ -9,7 +9,7 @@ for each of them. What is decoded here may come from anyone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -53,6 +53,7 @@ __all__ = [
     "decode_envelope",
     "encode_answers",
     "encode_envelope",
+    "encode_reply",
     "pack_error",
 ]
 
@@ -150,10 +151,7 @@ class Reply:
     failures: tuple[Failure, ...] = ()
 
     def encode(self) -> bytes:
-        results = b"".join(
-            (array_header(len(self.results)), *[result.encode() for result in self.results])
-        )
-        return b"\x82\xa1r" + results + b"\xa1f" + pack([list(f) for f in self.failures])
+        return encode_reply([result.encode() for result in self.results], self.failures)
 
     @staticmethod
     def decode(data: bytes) -> Reply:
@@ -166,6 +164,12 @@ class Reply:
             case {"r": list(results), "f": list(failures)}:
                 return Reply(tuple(map(_outcome, results)), tuple(map(_failure, failures)))
         raise InvalidArgument("This is no frame of ours: a reply holds results and failures.")
+
+
+def encode_reply(outcomes: Sequence[bytes], failures: Sequence[Failure]) -> bytes:
+    """Make a reply of outcomes that are encoded already."""
+    results = b"".join((array_header(len(outcomes)), *outcomes))
+    return b"\x82\xa1r" + results + b"\xa1f" + pack([list(failure) for failure in failures])
 
 
 def _outcome(wire: Any) -> Outcome:

@@ -44,6 +44,12 @@ FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below S
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
 )
+LETTERS_MAX: Final = 10_000  # casts of one object to others that have not arrived
+LETTER_RETRY_FIRST_S: Final = 0.1  # before an object that did not answer is told again; doubles
+LETTER_RETRY_MAX_S: Final = 30.0  # which is how late it hears after a machine was away
+JOBS_MAX: Final = 1_000  # functions that one object has given away and that are not done
+JOB_RETRIES_MAX: Final = 3  # of a function that raises
+JOB_RETRY_FIRST_S: Final = 1.0  # before the first retry; doubles
 BATCHES_MAX: Final = 1_024  # objects whose sending state one connection keeps while idle
 CALL_TIMEOUT_S: Final = 30.0  # a pull without a timeout of its own
 RETRY_FIRST_S: Final = 0.05  # before a frame whose outcome is unknown goes out again; doubles
@@ -145,7 +151,30 @@ QUERY_S_MAX: Final = 5.0
 QUERY_ROWS_MAX: Final = 10_000
 QUERY_BYTES_MAX: Final = 16 * 1024 * 1024
 QUERY_SQL_BYTES_MAX: Final = 100_000
+QUERY_TURN_S: Final = 0.05  # of CPU for a query inside a turn; then it goes beside the turns
+QUERY_TURN_WALL_S: Final = 0.5  # the same bound on a machine that is busy, or has a slow disk
 DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
+
+# The processes that answer queries
+QUERY_WORKERS: Final = 4  # processes that answer queries; each takes one at a time
+QUERY_WAITING_MAX: Final = 64  # queries that wait for a process before the next gets 503
+QUERY_WAIT_S_MAX: Final = 10.0  # how long one waits before it gets 503: callers give up at 30 s
+QUERY_HISTORY_S_MAX: Final = 20.0  # of a query that may read the archive; QUERY_S_MAX is SQLite's
+QUERY_GRACE_S: Final = 0.5  # from a query's deadline to the end of its process
+QUERY_SPARE_S: Final = 0.25  # after which the kernel ends it, should nobody else have
+QUERY_MEMORY_BYTES: Final = 1536 * 1024 * 1024  # that a query may add to its process
+QUERY_SQLITE_BYTES: Final = 256 * 1024 * 1024  # of it, what SQLite may take
+QUERY_ENGINE_BYTES: Final = 1024 * 1024 * 1024  # of it, what DuckDB may take before it says no
+QUERY_THREADS: Final = 2  # of DuckDB in one process; ingestion needs the other cores
+QUERY_NICENESS: Final = 5  # a process that answers queries yields to those that take events
+QUERY_ANSWERS_MAX: Final = 1_000  # of one process: what it remembers and leaks ends with it
+QUERY_START_S_MAX: Final = 30.0  # from the start of a process to its first word
+QUERY_RECENT_ROWS_MAX: Final = 2_000_000  # not archived yet, in one query over the archive
+QUERY_TABLE_ROWS_MAX: Final = 200_000  # of an object's own table, in a query over the archive
+QUERY_PLANS_KEPT: Final = 16  # lists of an archive's files that a process remembers
+QUERY_PINS_MAX: Final = 3  # runs that may end while a query looks for its snapshot
+QUERY_IDLE_S: Final = 60.0  # after its last answer a process ends: each holds 60 to 150 MB
+QUERY_WORKERS_HOST: Final = 2  # of each Ray actor that holds objects; there are several of them
 
 # Life of a host
 IDLE_S: Final = 600.0  # an object unused for this long hibernates
@@ -189,7 +218,12 @@ SOCKET_PATH_BYTES_MAX: Final = 103  # what macOS takes; Linux takes 107
 PLACE_S_MAX: Final = 60.0  # from asking for a host to its socket; 20 at once start on two cores so
 JOIN_S_MAX: Final = 90.0  # how long a second process waits for the first one's Ray to be there
 JOIN_POLL_S: Final = 0.2  # how often it looks
-REACH_S_MAX: Final = 2.0  # to connect to Ray's port, before it counts as gone
+REACH_S_MAX: Final = 2.0  # to connect to Ray's port or a host's, before it counts as gone
+HELLO_S_MAX: Final = 5.0  # until a caller from another machine has shown its secret
+HELLO_BYTES_MAX: Final = 64  # which is 32 long
+NODE_RETRY_AFTER_S: Final = 5.0  # what callers of a machine that is down are told to wait
+SILENCE_S: Final = 5  # after which the other machine is asked whether it is there
+SILENCE_PROBES: Final = 3  # unanswered in a row, and it counts as gone
 START_ATTEMPTS_MAX: Final = (
     2  # Ray gives up after 30 s; on a busy machine the second one gets there
 )
@@ -215,6 +249,8 @@ ARCHIVES_MAX: Final = 2  # archive runs that one host has under way: each takes 
 ARCHIVE_RETRY_S: Final = 60.0  # after a run that failed for a reason that may pass
 LAKE_AGE_S: Final = 7 * 86_400  # how old an event is before the weekly run takes it
 LAKE_ROWS_MIN: Final = 1_000  # a run of fewer rows waits: files of a few rows help nobody
+LAKE_SPREAD_QUARTERS: Final = 16  # of an hour, from 4 am on Sunday, over which tenants are spread
+LAKE_LOOK_ROWS: Final = 50_000  # new rows between two looks whether there are too many
 LAKE_RECENT_ROWS_MAX: Final = 1_000_000  # rows in SQLite before a run takes younger ones too
 LAKE_BATCH_ROWS: Final = 8_192  # rows read from SQLite in one transaction: 30 ms, at most 256 MB
 LAKE_DELETE_ROWS: Final = 5_000  # archived rows that one turn deletes: a pause of 50 ms

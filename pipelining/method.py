@@ -50,8 +50,11 @@ class Method(Generic[P, R]):
         js: str | None,
         alias: tuple[str, ...],
         needs: Needs,
-    ):
+        *,
+        aside: bool = False,
+    ) -> None:
         self.func = func
+        self.aside = aside  # whether it travels alone, since its answer may take long
         self.kind = kind
         self.js = js
         self.alias = alias
@@ -131,17 +134,23 @@ def _declare(
     js: str | None,
     alias: tuple[str, ...],
     needs: Needs,
+    *,
+    aside: bool = False,
 ) -> Any:
     if func is None:
-        return lambda func: Method(func, kind, js, alias, needs)
-    return Method(func, kind, js, alias, needs)
+        return lambda func: Method(func, kind, js, alias, needs, aside=aside)
+    return Method(func, kind, js, alias, needs, aside=aside)
 
 
 @overload
 def call(func: Callable[Concatenate[Any, P], R], /) -> Method[P, R]: ...
 @overload
 def call(
-    *, js: str | None = None, alias: tuple[str, ...] = (), needs: Needs = "admin"
+    *,
+    js: str | None = None,
+    alias: tuple[str, ...] = (),
+    needs: Needs = "admin",
+    aside: bool = False,
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Method[P, R]]: ...
 def call(
     func: Callable[..., Any] | None = None,
@@ -150,13 +159,15 @@ def call(
     js: str | None = None,
     alias: tuple[str, ...] = (),
     needs: Needs = "admin",
+    aside: bool = False,
 ) -> Any:
     """Declare a method that callers may await: `@call`, or `@call(js="getDAU", needs="read")`.
 
     `needs` says which kind of key a server with keys asks for: "read" or "write" let such keys call
-    it; without it only an admin key does.
+    it; without it only an admin key does. One whose answers may take long is `aside`: its calls
+    travel alone, and nothing waits for them.
     """
-    return _declare(func, "call", js, alias, needs)
+    return _declare(func, "call", js, alias, needs, aside=aside)
 
 
 @overload

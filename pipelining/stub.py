@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
+from raydo.pipelining.aside import aside_call
 from raydo.pipelining.errors import BadDeclaration, PromiseMisused, UnknownMethod, UnknownObject
 from raydo.pipelining.method import Method, exposed_by, methods_of
 from raydo.pipelining.noun import Noun, noun
@@ -111,10 +112,11 @@ def _remote(method: Method[..., Any]) -> Callable[..., Promise[Any]]:
             return send_cast(self._site, self._base, method.name, args, kwargs)
 
     else:
+        make = aside_call if method.aside else lazy_call
 
         def remote(self: StubObject, /, *args: Any, **kwargs: Any) -> Promise[Any]:
             method.check(args, kwargs)
-            return lazy_call(self._site, self._base, method.name, args, kwargs)
+            return make(self._site, self._base, method.name, args, kwargs)
 
     remote.__name__ = remote.__qualname__ = method.name
     remote.__doc__ = method.__doc__
@@ -189,6 +191,11 @@ class Remote(metaclass=RemoteMeta, register=False):
     if TYPE_CHECKING:
         # What calling the class gives; mypy asks here, pyright asks the metaclass.
         def __new__(cls, tenant: str) -> Stub[Self]: ...  # type: ignore[misc]
+
+
+def is_registered(name: str) -> bool:
+    """Tell whether a class of that name has been declared in this process."""
+    return name in _registry
 
 
 def registered(name: str) -> type:

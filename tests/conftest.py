@@ -54,16 +54,12 @@ def pytest_asyncio_loop_factories(config: object, item: pytest.Item) -> dict[str
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave slow tests to CI, and those of parts that nothing uses yet to whoever builds them."""
-    skipped = {
-        "slow": ("CI", "true", "slow: `CI=true make test` runs it"),
-        "unwired": ("UNWIRED", "1", "not used yet: `UNWIRED=1 make test` runs it"),
-    }
-    for marker, (variable, value, reason) in skipped.items():
-        if os.environ.get(variable) != value:
-            for item in items:
-                if item.get_closest_marker(marker):
-                    item.add_marker(pytest.mark.skip(reason=reason))
+    """Leave slow tests to CI."""
+    if os.environ.get("CI") != "true":
+        skip = pytest.mark.skip(reason="slow: `CI=true make test` runs it")
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(skip)
 
 
 class OneRay(LoadScopeScheduling):
@@ -178,7 +174,7 @@ async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
     from raydo.gateway.backend import Backend
 
     settings = Settings(data=tmp_path / "data")
-    backend = Backend(lambda: serve_runtime(settings, embedded=True), settings.data)
+    backend = Backend(lambda: serve_runtime(settings, embedded=True))
     await backend.open()
     yield backend
     await backend.close()

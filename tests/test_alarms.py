@@ -71,7 +71,7 @@ def every(alarms: Alarms, zone: str = "UTC") -> Every:
 def keep(database: Database, alarms: Alarms) -> list[Timer | str]:
     """What a turn in the log and a drain do; returns the timers written, and the names deleted."""
     changes = alarms.changes()
-    turn = encode(Effects(NOW_MS, 1, 1, [], [], [], [], changes, [], []))
+    turn = encode(Effects(NOW_MS, 1, 1, [], [], [], [], changes, [], [], [], []))
     folder = database.path.parent if database.path else Path()
     ground = Ground(database, Rollups(database), IdSet(database, OsDisk(), folder))
     write(ground, [decode(turn, EFFECTS)])

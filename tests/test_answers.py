@@ -21,8 +21,6 @@ from raydo.pipelining.errors import (
     Unavailable,
 )
 
-pytestmark = pytest.mark.unwired
-
 ALL = "SELECT count(*) AS n, count(DISTINCT seq) AS seqs, sum(seq) AS sum FROM events"
 DAU = "SELECT date, count(DISTINCT user_id) AS dau, count(*) AS events FROM events GROUP BY date ORDER BY date"
 

@@ -41,7 +41,7 @@ def starting(tmp_path: Path) -> Backend:
     async def never() -> Any:
         await asyncio.Event().wait()
 
-    return Backend(never, tmp_path)
+    return Backend(never)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_a_runtime_that_could_not_start_says_why_to_everybody(tmp_path: Pa
     async def refuse() -> Any:
         raise DataInUse("Process 7 has it.")
 
-    backend = Backend(refuse, tmp_path)
+    backend = Backend(refuse)
     with pytest.raises(DataInUse):
         await backend.open()
     async with _client(backend) as client:
@@ -124,7 +124,7 @@ async def test_a_failure_of_our_own_shows_nothing_of_its_inside(
     async def broken() -> Any:
         return Served(cast(Any, Broken()), cast(Any, None))
 
-    backend = Backend(broken, tmp_path)
+    backend = Backend(broken)
     await backend.open()
     async with _client(backend) as client:
         body = _failure(await client.get("/stats"), 500, "internal")

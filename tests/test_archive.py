@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from raydo.actors import tenant
+from raydo.actors import archiver, tenant, turns
 from raydo.actors.analytics import Analytics
 from raydo.actors.lake import Lake, namespace_of
+from raydo.actors.lake_runs import weekly_at
+from raydo.actors.settings import Settings
 from raydo.actors.world import World
 from raydo.gateway.command import main
 from raydo.pipelining.noun import Noun
@@ -139,3 +142,53 @@ def test_the_command_archives_and_says_so(
             main(["archive", "--tenant", "acme", "--data", str(tmp_path), "--older-than", "60"])
         assert ended.value.code == 0
         assert expected in capsys.readouterr().out
+
+
+def test_more_rows_than_may_stay_are_archived_before_their_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Analytics, "archived_above", 100)
+    for part in range(4):
+        fill(world, 60, days_ago=1, name=f"Part{part}")
+        world._in_loop(world.residents.drain())
+    runs = settled(world)
+
+    assert runs
+    assert len(here(world)) < 200
+    reply = world.wait(world.stub(Analytics, "acme").query("SELECT count(*) AS n FROM events"))
+    assert reply["rows"] == [{"n": 240}]
+
+
+def test_a_window_of_ones_own_decides_what_is_old(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, archive_age_s=2 * DAY_S)
+    with World(tmp_path, settings=settings) as world:
+        fill(world, 5, days_ago=4, name="Old")
+        fill(world, 5, days_ago=1, name="New")
+        world.wait(world.stub(Analytics, "acme").archive())
+        assert [run["rows"] for run in settled(world)] == [5]
+        assert here(world) == ["New"] * 5
+
+
+def test_the_tenants_of_a_machine_are_not_all_due_at_once() -> None:
+    times = Counter(weekly_at(f"tenant-{n}") for n in range(10_000))
+    assert min(times) == "04:00"
+    assert len(times) == 16
+    assert max(times.values()) < 2 * min(times.values())
+
+
+def test_a_week_without_a_run_still_tidies_the_archive_until_nothing_is_left_to_tidy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(world, 1_500, days_ago=20)
+    world.advance(days=8)
+    settled(world)
+    jobs: list[archiver.Job] = []
+    monkeypatch.setattr(turns, "run_job", jobs.append)
+    for _ in range(12):
+        fill(world, 1, days_ago=0, name=f"At{world.now_ms}")  # never worth a run
+        world.advance(days=7)
+        world.wait(world.stub(Analytics, "acme").archive_runs())
+
+    assert jobs
+    assert all(job.run is None and job.settled_run == 1 for job in jobs)
+    assert len(jobs) < 10  # the last snapshots went after a month and a half

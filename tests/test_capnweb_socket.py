@@ -46,7 +46,10 @@ async def test_a_chain_costs_one_envelope(app: RpcApp, backend: Backend) -> None
     await socket.hang_up()
 
 
-async def test_calls_that_nobody_awaits_linger_for_company(app: RpcApp, backend: Backend) -> None:
+async def test_calls_that_nobody_awaits_linger_for_company(
+    app: RpcApp, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raydo.gateway.capnweb_socket.CAST_LINGER_S", 60)
     socket = await Socket(app).accepted()
     socket.say(call(0, ["Analytics"], "acme"))
     for number in range(20):

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.unwired
-
 _PRELUDE = """
 import os, sys, socket, threading
 from pathlib import Path

@@ -293,13 +293,21 @@ def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path: Path) -> No
         open_database(theirs)
 
 
-def test_a_file_whose_first_commit_never_came_starts_anew(tmp_path: Path) -> None:
+def test_a_new_database_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "tenant.db"
-    open_database(path).close()
+    path.with_name("tenant.db.new").write_bytes(b"as far as a process came that was killed")
     database = open_database(path)
-    database.commit()
     assert committed(database, "SELECT value FROM _raydo_meta") == [(SCHEMA_VERSION,)]
+    assert database.run("PRAGMA journal_mode") == [("wal",)]
     database.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["tenant.db"]
+
+
+def test_an_empty_file_is_not_taken_for_a_new_database(tmp_path: Path) -> None:
+    path = tmp_path / "tenant.db"
+    path.touch()
+    with pytest.raises(DataUnreadable, match="did not make"):
+        open_database(path)
 
 
 def test_a_closed_database_lets_go_of_its_transaction_though_a_cursor_is_kept(

@@ -9,10 +9,32 @@ from typing import Any
 import pytest
 from support.connected import connected
 from support.receiver import Receiver
+from support.shop import Shop
 
 from raydo.pipelining import delivery
 from raydo.pipelining.errors import ActivationBroken, ConnectionLost, Overloaded
+from raydo.pipelining.method import call
 from raydo.pipelining.noun import Noun
+
+
+class Bazaar(Shop):
+    @call(aside=True)
+    def audit(self) -> list[str]:
+        return list(self.ordered)
+
+
+class Slow(Receiver):
+    """Let answers that go aside wait, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audits = asyncio.Event()
+
+    async def deliver(self, noun: Noun, envelope: bytes) -> bytes:
+        answer = await super().deliver(noun, envelope)
+        if "audit" in self.calls[-1:]:
+            await self.audits.wait()
+        return answer
 
 
 class Storm(Receiver):
@@ -53,10 +75,11 @@ async def test_in_any_storm_each_cast_is_applied_once_and_in_order(
     seen: list[tuple[int, list[str]]] = []
 
     async def look(shop: Any, sent: int) -> None:
-        seen.append((sent, await shop.list_orders()))
+        reads = storm.choice([shop.list_orders, shop.audit])
+        seen.append((sent, await reads()))
 
     async with connected(receiver) as wire:
-        shop = wire.shop()
+        shop = wire.connection.stub(Bazaar, "acme")
         looks = []
         awaited = []
         for number in range(120):
@@ -77,3 +100,38 @@ async def test_in_any_storm_each_cast_is_applied_once_and_in_order(
         assert orders[:sent] == [str(number) for number in range(sent)]
     assert wire.errors == []
     assert wire.connection.stats().casts_waiting == 0
+
+
+async def test_calls_that_go_aside_hold_nothing_back_however_many_there_are() -> None:
+    receiver = Slow()
+    async with connected(receiver) as wire:
+        shop = wire.connection.stub(Bazaar, "acme")
+        audits = []
+        for number in range(12):
+            shop.order(str(number))
+            audits.append(asyncio.ensure_future(shop.audit()))
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(5):
+            assert await shop.order("last") == "order-13"
+            assert await shop.days(1)[0]["dau"] == 0
+        assert not any(audit.done() for audit in audits)
+        receiver.audits.set()
+        found = await asyncio.gather(*audits)
+
+    assert [len(orders) for orders in found] == sorted(len(orders) for orders in found)
+    assert all(str(number) in orders for number, orders in enumerate(found))
+
+
+async def test_a_call_that_goes_aside_has_its_envelope_to_itself_and_one_for_its_chains() -> None:
+    receiver = Receiver()
+    async with connected(receiver) as wire:
+        shop = wire.connection.stub(Bazaar, "acme")
+        shop.order("one")
+        audit = shop.audit()
+        first, same, orders = await asyncio.gather(
+            audit[0], audit.map(lambda order: order), shop.list_orders()
+        )
+
+    assert (first, same, orders) == ("one", ["one"], ["one"])
+    assert [len(entries) for entries in receiver.envelopes] == [1, 1, 1]
+    assert receiver.calls == ["order", "audit", "list_orders"]

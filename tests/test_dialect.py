@@ -12,7 +12,7 @@ from support.statements import SAME
 
 from raydo.pipelining.errors import QueryError, QueryForbidden
 
-pytestmark = pytest.mark.unwired
+pytestmark = pytest.mark.slow
 
 ODD = [
     Event(

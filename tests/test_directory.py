@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from raydo.actors.address import Address, Sockets
 from raydo.actors.courier import Courier
 from raydo.actors.directory import Directory
 from raydo.actors.errand import errand
@@ -18,6 +19,7 @@ from raydo.actors.line import Line
 from raydo.actors.place import sweep_sockets
 from raydo.actors.pool import Started
 from raydo.actors.settings import Settings
+from raydo.actors.site import alone
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import Confined, ConnectionLost, InvalidArgument
 from raydo.pipelining.frame import Call, Entry, Program, Reply, decode_answers, encode_envelope
@@ -35,7 +37,7 @@ class LocalPool:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.hosts: dict[str, Host] = {}
-        self.paths: dict[str, Path] = {}
+        self.sockets: dict[str, Sockets] = {}
         self.started = 0
         self.failure: Exception | None = None
 
@@ -44,12 +46,12 @@ class LocalPool:
             raise self.failure
         self.started += 1
         name = f"host-{self.started}"
-        host = self.hosts[name] = Host(self.settings, name)
-        self.paths[name] = Path(await host.where())
-        return Started(name, self.paths[name])
+        host = self.hosts[name] = Host(self.settings, alone(self.settings.data), name)
+        self.sockets[name] = await host.where()
+        return Started(name, self.sockets[name])
 
     async def running(self) -> list[Started]:
-        return [Started(name, self.paths[name]) for name in self.hosts]
+        return [Started(name, self.sockets[name]) for name in self.hosts]
 
     async def end(self, name: str) -> None:
         if (host := self.hosts.pop(name, None)) is not None:
@@ -71,16 +73,16 @@ class Town:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.pool = LocalPool(settings)
-        self.directory = Directory(settings, pool=self.pool)
+        self.directory = Directory(settings, alone(settings.data), pool=self.pool)
         self.courier = Courier(self)
         self.line: Line | None = None
 
-    async def find(self, noun: Noun) -> Path:
-        return Path(unpack(await self.ask(errand("find", noun)))["path"])
+    async def find(self, noun: Noun) -> Address:
+        return Sockets(*unpack(await self.ask(errand("find", noun)))).address()
 
     async def ask(self, payload: bytes) -> bytes:
         if self.line is None or self.line.lost.is_set():
-            self.line = await Line.connect(Path(await self.directory.where()))
+            self.line = await Line.connect((await self.directory.where()).address())
         return await self.line.request(payload)
 
     async def call(self, noun: Noun, name: str, *args: object) -> object:
@@ -93,7 +95,7 @@ class Town:
     async def restart(self) -> None:
         """End the directory as a crash would; another takes its place."""
         await self.directory.close()
-        self.directory = Directory(self.settings, pool=self.pool)
+        self.directory = Directory(self.settings, alone(self.settings.data), pool=self.pool)
 
     async def homes(self) -> dict[Noun, str]:
         """Tell which host has which object."""
@@ -181,7 +183,7 @@ async def test_a_directory_that_comes_back_knows_who_lives_where(town: Town) -> 
     await town.restart()
 
     for number in range(5):
-        assert await town.find(jar(number)) == town.pool.paths[homes[jar(number)]]
+        assert await town.find(jar(number)) == town.pool.sockets[homes[jar(number)]].address()
         assert await town.call(jar(number), "names") == ["a"]
     assert await town.homes() == homes
     assert town.pool.started == 3

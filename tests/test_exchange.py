@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import signal
 
-import pytest
-
 from raydo.actors.exchange import (
     HEADER,
     STOP,
@@ -15,8 +13,6 @@ from raydo.actors.exchange import (
     unpack_question,
 )
 from raydo.pipelining.errors import QueryLimit, Unavailable
-
-pytestmark = pytest.mark.unwired
 
 
 def test_a_frame_tells_its_length_and_kind() -> None:

@@ -8,8 +8,6 @@ import pytest
 from raydo.actors.fault import limited, placed
 from raydo.pipelining.errors import QueryError, QueryLimit
 
-pytestmark = pytest.mark.unwired
-
 
 def complaint(sql: str) -> QueryError:
     connection = sqlite3.connect(":memory:")

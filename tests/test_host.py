@@ -16,6 +16,7 @@ from raydo.actors.host import Host
 from raydo.actors.line import Line
 from raydo.actors.place import socket_folder, sweep_sockets
 from raydo.actors.settings import Settings
+from raydo.actors.site import alone
 from raydo.pipelining.codec import pack, unpack
 from raydo.pipelining.errors import DataInUse, Forbidden, InvalidArgument, Moved
 from raydo.pipelining.frame import Call, Entry, Program, Reply, decode_answers, encode_envelope
@@ -36,7 +37,7 @@ def settings(tmp_path: Path) -> Settings:
 
 async def assigned(host: Host, *nouns: Noun) -> Line:
     """Open a line to a host that was given these objects."""
-    line = await Line.connect(Path(await host.where()))
+    line = await Line.connect((await host.where()).address())
     for noun in nouns:
         await line.request(errand("assign", noun, parcel=None))
     return line
@@ -44,7 +45,7 @@ async def assigned(host: Host, *nouns: Noun) -> Line:
 
 @pytest_asyncio.fixture
 async def host(settings: Settings) -> AsyncIterator[Host]:
-    host = Host(settings)
+    host = Host(settings, alone(settings.data))
     yield host
     await host.close()
     sweep_sockets(settings.data)
@@ -112,15 +113,15 @@ async def test_a_host_may_not_open_a_folder_that_a_process_has_for_itself(
 
 
 async def test_a_host_whose_objects_cannot_be_imported_says_so(tmp_path: Path) -> None:
-    host = Host(Settings(data=tmp_path, objects=("no_such_module",)))
+    host = Host(Settings(data=tmp_path, objects=("no_such_module",)), alone(tmp_path))
 
     with pytest.raises(InvalidArgument, match="no_such_module"):
         await host.where()
 
 
 async def test_a_closed_host_has_given_up_the_folder_and_its_socket(settings: Settings) -> None:
-    host = Host(settings)
-    path = Path(await host.where())
+    host = Host(settings, alone(settings.data))
+    path = Path((await host.where()).path)
 
     await host.close()
 

@@ -8,7 +8,7 @@ import pytest
 from raydo.actors.local_time import changes, definitions
 from raydo.actors.zone import Calendar
 
-pytestmark = pytest.mark.unwired
+pytestmark = pytest.mark.slow
 
 DAY_MS = 86_400_000
 YEAR_2026_MS = 1_767_225_600_000

@@ -13,8 +13,6 @@ from raydo.actors.statement import understand
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import QueryError, QueryForbidden, QueryLimit
 
-pytestmark = pytest.mark.unwired
-
 TABLES = {"events", "raw_events", "daily_metrics", "carts"}
 UTC = Calendar("UTC")
 

@@ -12,8 +12,6 @@ from raydo.actors.lake import Lake
 from raydo.actors.pin import File, Plans, Run, TooOld, metadata_location, read_runs, within
 from raydo.pipelining.errors import DataUnreadable, QueryError
 
-pytestmark = pytest.mark.unwired
-
 DELETED = Run(1, 10, 10, "deleted", 5, 9)
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from raydo.actors.probe import Probe, explains, probe
 
-pytestmark = pytest.mark.unwired
-
 MODULES = {"json_each", "pragma_table_info"}
 
 

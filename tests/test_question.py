@@ -8,8 +8,6 @@ from raydo.actors.lake import Lake
 from raydo.actors.question import PRESENT, AsOf, Question, decode, parse_as_of
 from raydo.pipelining.errors import InvalidArgument, QueryError
 
-pytestmark = pytest.mark.unwired
-
 PATH = Path("/data/acme/tenant.db")
 LAKE = Lake(PATH.parent, "acme", {"warehouse": "s3://bucket"})
 

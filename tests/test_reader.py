@@ -85,6 +85,7 @@ def test_a_select_answers_columns_rows_and_what_it_took(ask: Ask) -> None:
             {"event": "Signup", "n": 5, "mean": 6.0},
         ],
         "layer": "L2",
+        "layers": ["L2"],
         "truncated": False,
     }
 

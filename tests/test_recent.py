@@ -10,8 +10,6 @@ from raydo.actors.pin import Run
 from raydo.actors.recent import recent_events, table_of
 from raydo.pipelining.errors import QueryError, QueryLimit
 
-pytestmark = pytest.mark.unwired
-
 FAR = 2**62
 
 

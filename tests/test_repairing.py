@@ -116,7 +116,7 @@ def test_repair_of_nobody_is_refused_and_makes_nothing(
 @pytest_asyncio.fixture
 async def damaged_gateway(hurt: Path) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(data=hurt)
-    backend = Backend(lambda: serve_runtime(settings, embedded=True), hurt)
+    backend = Backend(lambda: serve_runtime(settings, embedded=True))
     await backend.open()
     transport = httpx.ASGITransport(create_app(backend))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

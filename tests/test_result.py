@@ -8,8 +8,6 @@ import pytest
 from raydo.actors import result
 from raydo.pipelining.errors import QueryError
 
-pytestmark = pytest.mark.unwired
-
 READ = [
     ("BIGINT", 5, 5),
     ("HUGEINT", 5, 5),

@@ -13,8 +13,6 @@ from support.hostile import HISTORICAL, filled
 from raydo.actors.sandbox import Sandbox, local_path
 from raydo.pipelining.errors import QueryForbidden
 
-pytestmark = pytest.mark.unwired
-
 IO = PyArrowFileIO()
 
 

@@ -22,6 +22,8 @@ def test_every_setting_has_a_variable() -> None:
         "RAYDO_IDLE_SECONDS": "1.5",
         "RAYDO_OBJECTS": "shop.carts, shop.limits,",
         "RAYDO_RAY": "auto",
+        "RAYDO_LAKE": '{"uri": "http://catalog", "warehouse": "s3://events"}',
+        "RAYDO_ARCHIVE_AGE_SECONDS": "86400",
     }
 
     assert settings_from(environ) == Settings(
@@ -30,6 +32,8 @@ def test_every_setting_has_a_variable() -> None:
         idle_s=1.5,
         objects=("shop.carts", "shop.limits"),
         ray="auto",
+        lake={"uri": "http://catalog", "warehouse": "s3://events"},
+        archive_age_s=86_400,
     )
 
 
@@ -38,6 +42,10 @@ def test_every_setting_has_a_variable() -> None:
     [
         ("RAYDO_MAX_ACTORS", "many"),
         ("RAYDO_MAX_ACTORS", "0"),
+        ("RAYDO_LAKE", "/no/such/file"),
+        ("RAYDO_LAKE", '{"uri": 5}'),
+        ("RAYDO_LAKE", "{"),
+        ("RAYDO_ARCHIVE_AGE_SECONDS", "0"),
         ("RAYDO_IDLE_SECONDS", "soon"),
         ("RAYDO_IDLE_SECONDS", "-1"),
         ("RAYDO_IDLE_SECONDS", "nan"),

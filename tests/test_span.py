@@ -12,8 +12,6 @@ from raydo.actors.span import ALWAYS, DAY_MS, Span
 from raydo.actors.statement import understand
 from raydo.actors.zone import Calendar
 
-pytestmark = pytest.mark.unwired
-
 FAR = 2**62
 TABLES = {"events", "carts"}
 DAY_START_MS = 1_767_225_600_000 + 5 * 3_600_000  # 2026-01-01 in New York

@@ -5,8 +5,6 @@ import pytest
 from raydo.actors.spelling import spell, tokens
 from raydo.pipelining.errors import QueryError
 
-pytestmark = pytest.mark.unwired
-
 MENDED = [
     ("SELECT :a, @b, $c, ?, ?2", "SELECT $a, $b, $c, ?, $2"),
     (

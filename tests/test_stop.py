@@ -5,8 +5,6 @@ import pytest
 from raydo.actors.stop import Stop
 from raydo.pipelining.errors import QueryLimit
 
-pytestmark = pytest.mark.unwired
-
 
 def test_what_runs_is_interrupted() -> None:
     interrupted: list[str] = []

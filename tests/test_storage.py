@@ -293,6 +293,8 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
         counters=[("a", b"row"), ("b", None)],
         facts=[("zone", "UTC"), ("gone", None)],
         timers=[],
+        outgoing=[("Billing", "acme", 1, b"program"), ("Billing", "acme", 1, None)],
+        jobs=[(1, b"work"), (1, None)],
         sessions=[(b"s" * 16, 3, 2)],
         replies=[(b"s" * 16, 3, b"reply"), (b"s" * 16, 2, None)],
     )

@@ -20,8 +20,6 @@ from raydo.actors.tree import (
 )
 from raydo.pipelining.errors import QueryError, QueryForbidden, QueryLimit
 
-pytestmark = pytest.mark.unwired
-
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[duckdb.DuckDBPyConnection]:

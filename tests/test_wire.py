@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from raydo.actors.line import Line
 from raydo.actors.listener import Listener
-from raydo.actors.wire import ANSWER, ERROR, MORE, REQUEST, Message, Reader
+from raydo.actors.wire import ANSWER, ERROR, HELLO, MORE, REQUEST, Message, Reader
 from raydo.pipelining.errors import (
     ConnectionLost,
     InvalidArgument,
@@ -24,10 +24,16 @@ from raydo.pipelining.errors import (
     Overloaded,
     TooLarge,
 )
-from raydo.pipelining.limits import SOCKET_PATH_BYTES_MAX, WIRE_BYTES_MAX, WIRE_REQUESTS_MAX
+from raydo.pipelining.limits import (
+    HELLO_BYTES_MAX,
+    SOCKET_PATH_BYTES_MAX,
+    WIRE_BYTES_MAX,
+    WIRE_REQUESTS_MAX,
+)
 
 pytestmark = pytest.mark.loops
 
+SECRET = b"a secret of the whole cluster's!"
 HEADER = struct.Struct("!IBQ")
 
 
@@ -66,18 +72,24 @@ def path() -> Any:
 
 
 @pytest.fixture
-async def echo(path: Path) -> AsyncIterator[Echo]:
-    echo = Echo()
-    server = Listener(path, echo)
-    await server.open()
-    yield echo
-    echo.gate.set()
-    await server.close()
+async def echo(server: Listener) -> AsyncIterator[Echo]:
+    assert isinstance(server.handle, Echo)
+    yield server.handle
+    server.handle.gate.set()
 
 
 @pytest.fixture
-async def line(path: Path, echo: Echo) -> AsyncIterator[Line]:
-    line = await Line.connect(path)
+async def server(path: Path) -> AsyncIterator[Listener]:
+    server = Listener(path, Echo(), host="127.0.0.1", secret=SECRET)
+    await server.open()
+    yield server
+    await server.close()
+
+
+@pytest.fixture(params=[None, SECRET], ids=["near", "far"])
+async def line(server: Listener, request: pytest.FixtureRequest) -> AsyncIterator[Line]:
+    """A line to the server, from its own machine or as from another."""
+    line = await Line.connect(server.sockets.address(request.param))
     yield line
     await line.close()
 
@@ -227,6 +239,57 @@ async def test_a_hostile_caller_loses_its_connection_and_nobody_else_does(
         assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     assert await line.request(b"hello") == b"hello"
+
+
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [
+        frame(REQUEST, 1, b"hello"),
+        frame(HELLO, 0, SECRET[:-1]) + frame(REQUEST, 1, b"hello"),
+        frame(HELLO, 0, b"") + frame(REQUEST, 1, b"hello"),
+        frame(HELLO, 0, SECRET + b"x" * HELLO_BYTES_MAX),
+        frame(HELLO, 0, SECRET) + frame(HELLO, 0, SECRET),
+    ],
+)
+async def test_a_caller_from_elsewhere_without_the_secret_is_not_heard(
+    server: Listener, echo: Echo, bytes_sent: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection(server.sockets.host, server.sockets.port)
+
+    writer.write(bytes_sent)
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert echo.seen == []
+
+
+async def test_with_the_secret_what_follows_in_the_same_breath_is_heard(server: Listener) -> None:
+    reader, writer = await asyncio.open_connection(server.sockets.host, server.sockets.port)
+
+    writer.write(frame(HELLO, 0, SECRET) + frame(REQUEST, 1, b"hello"))
+
+    expected = frame(ANSWER, 1, b"hello")
+    assert await asyncio.wait_for(reader.readexactly(len(expected)), 5) == expected
+    writer.close()
+
+
+async def test_a_caller_from_elsewhere_who_says_nothing_is_let_go(
+    server: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raydo.actors.listener.HELLO_S_MAX", 0.01)
+    reader, writer = await asyncio.open_connection(server.sockets.host, server.sockets.port)
+
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_without_a_secret_no_port_is_opened(path: Path) -> None:
+    server = Listener(path, Echo(), host="127.0.0.1")
+    await server.open()
+    assert (server.sockets.host, server.sockets.port) == ("", 0)
+    await server.close()
 
 
 async def test_an_unfinished_frame_is_waited_for_and_dropped_with_its_connection(

@@ -18,8 +18,7 @@ from raydo.actors import workers
 from raydo.actors.question import Question
 from raydo.actors.workers import Workers
 from raydo.pipelining.errors import Overloaded, QueryError, QueryLimit, Unavailable
-
-pytestmark = pytest.mark.unwired
+from raydo.pipelining.limits import QUERY_NICENESS
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
 # The engine of the archive hears of an interrupt only between pieces of work; here there are none.
@@ -105,6 +104,7 @@ async def test_an_error_is_the_callers_and_the_process_stays(
     assert pool.stats()["started"] == 1
 
 
+@pytest.mark.slow
 async def test_as_many_questions_run_at_once_as_there_are_processes(
     tenant: Tenant, make_pool: MakePool
 ) -> None:
@@ -144,6 +144,7 @@ async def test_one_process_is_left_to_what_needs_no_archive(
     await asyncio.gather(heavy, waiting, return_exceptions=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", [ENDLESS, f"SELECT ({ENDLESS}) FROM events", DEAF])
 async def test_a_query_is_ended_within_a_second_of_its_deadline(
     tenant: Tenant, make_pool: MakePool, sql: str
@@ -160,6 +161,7 @@ async def test_a_query_is_ended_within_a_second_of_its_deadline(
     assert (await pool.run(tenant.question("SELECT 1 AS one")))["rows"] == [{"one": 1}]
 
 
+@pytest.mark.slow
 async def test_a_process_that_does_not_hear_is_killed_and_replaced(
     tenant: Tenant, make_pool: MakePool
 ) -> None:
@@ -178,6 +180,7 @@ async def test_a_process_that_does_not_hear_is_killed_and_replaced(
     assert (pool.stats()["ended"], pool.stats()["started"]) == (1, 2)
 
 
+@pytest.mark.slow
 async def test_a_process_that_is_gone_when_it_is_needed_is_replaced(
     tenant: Tenant, make_pool: MakePool
 ) -> None:
@@ -191,6 +194,7 @@ async def test_a_process_that_is_gone_when_it_is_needed_is_replaced(
     assert pool.stats()["started"] == 2
 
 
+@pytest.mark.slow
 async def test_a_process_is_replaced_before_it_grows_old(
     tenant: Tenant, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +206,7 @@ async def test_a_process_is_replaced_before_it_grows_old(
     await until(lambda: pool.stats()["ended"] == 2)
 
 
+@pytest.mark.slow
 async def test_a_process_that_ends_over_a_question_is_named(
     tenant: Tenant, make_pool: MakePool
 ) -> None:
@@ -226,6 +231,7 @@ GREEDY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", GREEDY, ids=["SQLite", "many", "one"])
 async def test_a_query_that_needs_too_much_memory_ends(
     tenant: Tenant, make_pool: MakePool, sql: str
@@ -254,6 +260,7 @@ async def test_a_caller_that_goes_away_ends_its_query(tenant: Tenant, make_pool:
     assert (await pool.run(tenant.question("SELECT 1 AS one")))["rows"] == [{"one": 1}]
 
 
+@pytest.mark.slow
 async def test_a_caller_that_goes_away_while_its_process_starts_leaves_none_behind(
     tenant: Tenant, make_pool: MakePool
 ) -> None:
@@ -289,6 +296,7 @@ async def test_too_many_that_wait_are_refused_and_counted(
     assert pool.stats()["waiting"] == 0
 
 
+@pytest.mark.slow
 async def test_one_tenant_cannot_fill_the_queue(tenant: Tenant, make_pool: MakePool) -> None:
     pool = make_pool(1, waiting_max=4)
     tasks = [asyncio.create_task(pool.run(tenant.question(ENDLESS))) for _ in range(3)]
@@ -344,6 +352,7 @@ async def test_a_process_ends_with_whoever_started_it(tenant: Tenant, make_pool:
     await until(lambda: not Path(f"/proc/{worker.pid}").exists())
 
 
+@pytest.mark.slow
 async def test_a_large_answer_arrives_whole(tenant: Tenant, make_pool: MakePool) -> None:
     pool = make_pool(1)
     many = (
@@ -353,3 +362,25 @@ async def test_a_large_answer_arrives_whole(tenant: Tenant, make_pool: MakePool)
     reply = await pool.run(tenant.question(many))
     assert len(reply["rows"]) == 10_000
     assert reply["truncated"]
+
+
+async def test_a_process_that_nobody_asks_any_more_ends(
+    tenant: Tenant, make_pool: MakePool
+) -> None:
+    pool = make_pool(1, idle_s=0.1)
+    assert (await pool.run(tenant.question("SELECT 1 AS n")))["rows"] == [{"n": 1}]
+    await until(lambda: pool.stats()["idle"] == 0)
+    assert (await pool.run(tenant.question("SELECT 2 AS n")))["rows"] == [{"n": 2}]
+    assert pool.stats()["started"] == 2
+
+
+async def test_a_process_yields_to_the_sessions_of_others_too(
+    tenant: Tenant, make_pool: MakePool
+) -> None:
+    pool = make_pool(1)
+    await pool.run(tenant.question("SELECT 1 AS n"))
+    [worker] = pool._workers
+    group = Path(f"/proc/{worker.pid}/autogroup")
+    if not group.exists():
+        pytest.skip("this kernel has no groups by session")
+    assert group.read_text().endswith(f"nice {QUERY_NICENESS}\n")

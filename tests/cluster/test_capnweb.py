@@ -39,7 +39,7 @@ class Door:
 
 @pytest_asyncio.fixture
 async def on_ray(ray_settings: Settings) -> AsyncIterator[Backend]:
-    backend = Backend(lambda: serve_runtime(ray_settings, default=False), ray_settings.data)
+    backend = Backend(lambda: serve_runtime(ray_settings, default=False))
     await backend.open()
     yield backend
     await backend.close()

@@ -18,17 +18,23 @@ from support.place import fresh, opened
 from raydo.actors import cluster
 from raydo.actors.claim import FOLDER, Claim, server_of
 from raydo.actors.finder import RayFinder
-from raydo.actors.place import socket_folder
+from raydo.actors.place import machine, socket_folder
 from raydo.actors.pool import stop_hosts
 from raydo.actors.settings import Settings
+from raydo.actors.site import Site, alone
 from raydo.pipelining.errors import DataInUse, InvalidArgument
 from raydo.pipelining.noun import Noun
 
 pytestmark = pytest.mark.ray
 
 
-async def attached() -> None:
-    """Stand for a runtime whose Ray is there."""
+def finder_of(settings: Settings) -> RayFinder:
+    """Make one for a runtime whose Ray is there."""
+
+    async def attached() -> Site:
+        return alone(settings.data.resolve(), machine())
+
+    return RayFinder(settings, attached)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -39,7 +45,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def host_pid(settings: Settings, tenant: str) -> int:
-    finder = RayFinder(settings, attached)
+    finder = finder_of(settings)
     counts = await finder.counts(Noun("Analytics", tenant))
     await finder.close()
     return counts["pid"]
@@ -210,12 +216,12 @@ def test_a_process_without_the_token_is_not_let_in(ray_settings: Settings) -> No
 async def test_a_host_that_cannot_open_says_why_instead_of_hanging(
     ray_settings: Settings, tmp_path: Path
 ) -> None:
-    finder = RayFinder(replace(ray_settings, data=tmp_path, objects=("no_such_module",)), attached)
+    finder = finder_of(replace(ray_settings, data=tmp_path, objects=("no_such_module",)))
 
     with pytest.raises(InvalidArgument, match="no_such_module"):
         await finder.find(Noun("Analytics", fresh()))
     await finder.close()
-    await asyncio.to_thread(stop_hosts, tmp_path)
+    await asyncio.to_thread(stop_hosts, alone(tmp_path))
 
 
 async def test_a_second_connection_in_this_process_shares_its_ray(ray_settings: Settings) -> None:

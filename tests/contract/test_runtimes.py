@@ -294,3 +294,28 @@ def test_a_class_of_a_script_lives_where_the_script_connects(
     )
 
     assert done.stdout == "acme greets world (1)\n", done.stderr
+
+
+async def test_the_archive_is_part_of_events_and_its_libraries_stay_elsewhere(
+    kind: str, place: Place
+) -> None:
+    tenant = fresh()
+    acme = place.analytics(tenant)
+    for n in range(5):
+        await acme.track("Old", userId=f"u{n}", timestamp="2024-01-02T03:04:05Z")
+    assert await acme.archive(3_600) is not None
+    async with asyncio.timeout(60):
+        while (await acme.archive_runs())[-1]["state"] != "deleted":  # noqa: ASYNC110 - elsewhere
+            await asyncio.sleep(0.05)
+    before = await place.envelopes(tenant)
+
+    sql = "SELECT count(*) AS n, count(DISTINCT user_id) AS users FROM events"
+    reply = await acme.query(sql)
+    assert (reply["rows"], reply["layers"]) == ([{"n": 5, "users": 5}], ["L2", "L3"])
+    assert await acme.query(sql, as_of="2020-01-01T00:00:00Z")["rows"][0]["n"] == 0
+    assert await place.envelopes(tenant) == before + 2
+    if kind == "ray":
+        pid = (await place.runtime.counts(Noun("Analytics", tenant)))["pid"]
+        loaded = Path(f"/proc/{pid}/maps").read_text()
+        assert "duckdb" not in loaded
+        assert "pyiceberg" not in loaded  # Arrow is there: Ray itself loads it

@@ -23,7 +23,6 @@ from raydo.pipelining.noun import Noun
 FOLDER = Path("/data/Analytics/acme")
 NOUN = Noun("Analytics", "acme")
 STEPS = (
-    "epoch.create.before_sync",
     "epoch.create.before_sync_folder",
     "epoch.settle.before_sync",
     "epoch.take.before_sync",

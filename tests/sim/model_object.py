@@ -15,6 +15,8 @@ from sim.model_counters import Tallies
 from sim.model_time import local_date, local_hour, next_after, today_back
 from sim.values import ANYTHING, CallFailed, Event, Made, Timer
 
+from raydo.actors.lake_runs import weekly_at
+
 CLAMPED, BOT, MADE_ID = 1, 2, 4
 DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 7
@@ -180,6 +182,7 @@ class AnalyticsModel:
             "columns": [{"name": name, "type": ANYTHING} for name in columns],
             "rows": [dict(zip(columns, row, strict=True)) for row in rows],
             "layer": ANYTHING,
+            "layers": ANYTHING,
             "truncated": False,
             "elapsed_ms": ANYTHING,
         }
@@ -216,7 +219,7 @@ class AnalyticsModel:
     def on_start(self) -> None:
         self.register("roll_up_hour", "every hour")
         self.register("roll_up_day", "every day at 03:00")
-        self.register("archive_week", "every sunday at 04:00")
+        self.register("archive_week", f"every sunday at {weekly_at('acme')}")
 
     def run_handler(self, method: str) -> None:
         """Do what a timer's handler does."""

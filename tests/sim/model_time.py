@@ -15,6 +15,7 @@ QUARTER_MS = 900_000
 QUARTERS_MAX = 8 * 96  # nothing here is due later than that
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local
 _MINUTES = re.compile(r"every (\d+) minutes")
+_SUNDAY = re.compile(r"every sunday at (\d\d):(\d\d)")
 
 
 def local_date(ms: int, zone: str) -> str:
@@ -52,8 +53,8 @@ def _next_after(spec: str, quarter: int, zone: str) -> int:
 def _due(spec: str, local: datetime) -> bool:
     if spec == "every day at 03:00":
         return (local.hour, local.minute) == (3, 0)
-    if spec == "every sunday at 04:00":
-        return (local.weekday(), local.hour, local.minute) == (6, 4, 0)
+    if found := _SUNDAY.fullmatch(spec):
+        return (local.weekday(), local.hour, local.minute) == (6, int(found[1]), int(found[2]))
     minutes = 60 if spec == "every hour" else int(_MINUTES.fullmatch(spec)[1])  # type: ignore[index]
     return (local.replace(tzinfo=None) - _EPOCH) // timedelta(minutes=1) % minutes == 0
 

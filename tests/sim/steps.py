@@ -14,7 +14,6 @@ STEPS = (
     COMMIT_STEP,
     "disk.write_file.before_rename",
     "disk.write_file.before_sync_folder",
-    "epoch.create.before_sync",
     "epoch.create.before_sync_folder",
     "epoch.settle.before_sync",
     "epoch.take.after_sync",

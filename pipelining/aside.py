@@ -1,0 +1,46 @@
+"""Calls whose answers may take long: they travel in frames of their own, and nothing waits for them.
+
+Everything else that one client tells an object shares frames, and only a few envelopes are under way
+at once; a query of many seconds among them would hold the events of the whole gateway back.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from raydo.pipelining.promise import LazyCall, Promise
+
+if TYPE_CHECKING:
+    from raydo.pipelining.site import Site
+
+R = TypeVar("R")
+
+
+class AsideCall(LazyCall[R]):
+    """A `@call(aside=True)`."""
+
+    __slots__ = ()
+
+
+def aside_call(
+    site: Site,
+    parent: Promise[Any] | None,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Promise[Any]:
+    """Make its promise; for its warning it remembers the line that called our caller."""
+    promise: AsideCall[Any] = AsideCall(site, parent, name, args, kwargs)
+    caller = sys._getframe(2)
+    promise._line = (caller.f_code.co_filename, caller.f_lineno)
+    return promise
+
+
+def goes_aside(promise: Promise[Any] | None) -> bool:
+    """Tell whether a promise is made of such a call."""
+    while promise is not None:
+        if isinstance(promise, AsideCall):
+            return True
+        promise = promise._parent
+    return False

@@ -177,10 +177,11 @@ def test_a_query_that_takes_long_ends_at_its_deadline_and_holds_nothing_back(
     assert world.wait(stub.query("SELECT count(*) AS n FROM events")["rows"][0]["n"]) == 55
 
 
+@pytest.mark.slow
 def test_more_slow_queries_than_envelopes_under_way_hold_no_event_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(question, "QUERY_S_MAX", 1.0)
+    monkeypatch.setattr(question, "QUERY_S_MAX", 5.0)
     stub = fill(world, 5, days_ago=1)
     with ThreadPoolExecutor(8) as pool:
         waits = [pool.submit(world.wait, stub.query(ENDLESS)) for _ in range(8)]

@@ -150,10 +150,13 @@ class Runs:
         return self.clear(rows)
 
     def clear(self, rows: int = LAKE_DELETE_ROWS) -> bool:
-        """Delete some rows of the committed run; tell whether no more are left."""
+        """Delete some rows of the committed run; tell whether no more are left.
+
+        One that is planned meanwhile has nothing to delete yet.
+        """
         run = self.unfinished()
         if run is None or run.state != COMMITTED:
-            return run is None
+            return True
         self._database.begin()
         self._database.run(_DELETE, (run.before_ms, run.cut_seq, rows))
         if self._has(run.before_ms, run.cut_seq, 1):

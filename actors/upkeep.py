@@ -68,7 +68,7 @@ class Upkeep:
 
     def ended(self, *, done: bool) -> None:
         """Take note of what was done beside the turns."""
-        self.due = not done
+        self.due = not done or self._state.runs.unfinished() is not None
         self.tidies = self.tidies and not done
         if done and self._state.meta.get(_WRITES):
             self.due = self._state.storage.apart(self._plan_written) is not None

@@ -136,3 +136,14 @@ def test_the_past_is_there(world: World) -> None:
 def test_what_is_no_row_is_refused(world: World, row: Any) -> None:
     with pytest.raises((InvalidArgument, InvalidEvent)):
         world.wait(world.Meter("acme").odd(row))
+
+
+def test_a_run_planned_while_an_empty_one_ends_is_not_forgotten(live: Any) -> None:
+    meter = live(Meter)
+    with pytest.raises(ObjectFailed):
+        meter.call("read", [1], fails=True)
+    assert meter.activation.archive_job() is None  # what was planned was taken back
+    meter.call("read", [2])
+    assert meter.activation.settle_archive(None)
+    assert meter.activation.archive_due
+    assert meter.activation.archive_job().run.state == "planned"

@@ -148,6 +148,7 @@ def test_as_of_is_what_was_known_then(world: World) -> None:
             world.wait(stub.query(ALL, as_of=wrong))
 
 
+@pytest.mark.slow
 def test_a_query_that_takes_long_ends_at_its_deadline_and_holds_nothing_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 
+import pytest
+
 from raydo.gateway.demo import DAYS, DIP_DAYS, LAUNCH_DAY, SHOPS, Shop, events
 
 UNTIL = datetime(2026, 3, 31, 15, 30, tzinfo=UTC)
@@ -28,6 +30,7 @@ def _users_by_day(shop: Shop) -> list[int]:
     return [len(users[first + timedelta(days=day)]) for day in range(DAYS)]
 
 
+@pytest.mark.slow
 def test_twenty_tenants_fit_the_promised_size() -> None:
     sizes = {shop.id: len(_events(shop)) for shop in SHOPS}
     assert len(sizes) == 20
@@ -43,6 +46,7 @@ def test_a_day_gives_one_data_set_and_each_id_stands_once() -> None:
         assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.slow
 def test_events_stand_in_order_and_never_in_the_future() -> None:
     for shop in SHOPS:
         times = [event["timestamp"] for event in _events(shop)]

@@ -127,6 +127,7 @@ async def test_another_days_demo_is_not_counted_on_top(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the shared data set is not at {REAL}")
+@pytest.mark.slow
 async def test_the_real_events_arrive_whole_tenant_by_tenant(tmp_path: Path) -> None:
     with gzip.open(REAL, "rt", newline="") as text:
         rows = list(csv.DictReader(text))

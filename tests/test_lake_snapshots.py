@@ -116,6 +116,7 @@ def test_a_commit_on_an_old_view_of_the_table_is_refused(shelf: Shelf) -> None:
     assert len(snapshots(shelf.lake)) == 3
 
 
+@pytest.mark.slow
 def test_many_runs_keep_few_manifests(shelf: Shelf) -> None:
     for _ in range(25):
         shelf.add((START_MS, "late"))

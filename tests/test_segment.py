@@ -173,6 +173,7 @@ def test_records_are_read_back_as_they_were_written(
 
 @given(batches, st.data())
 @settings(max_examples=100, deadline=None)
+@pytest.mark.slow
 def test_whatever_the_last_write_lost_is_a_torn_tail_and_the_rest_stands(
     writes: list[list[tuple[int, bytes]]], data: st.DataObject
 ) -> None:

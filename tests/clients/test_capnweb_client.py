@@ -37,9 +37,9 @@ LATEST, OLDEST = "capnweb", "capnweb-oldest"  # names in package.json
         (LATEST, "values", 4),
         (LATEST, "watching", 4),
         (OLDEST, "batch", 13),
-        (OLDEST, "socket", 7),
-        (OLDEST, "callbacks", 9),
-        (OLDEST, "disposal", 6),
+        pytest.param(OLDEST, "socket", 7, marks=pytest.mark.slow),
+        pytest.param(OLDEST, "callbacks", 9, marks=pytest.mark.slow),
+        pytest.param(OLDEST, "disposal", 6, marks=pytest.mark.slow),
     ],
 )
 async def test_the_official_client(backend: Backend, client: str, group: str, claims: int) -> None:

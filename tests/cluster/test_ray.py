@@ -145,6 +145,7 @@ def test_embedded_is_refused_where_ray_serves_and_told_what_to_do(ray_settings: 
     assert "join it by `raydo.connect()`" in done.stdout
 
 
+@pytest.mark.slow
 async def test_closing_a_folder_ends_its_hosts_and_no_others(
     ray_settings: Settings, tmp_path: Path
 ) -> None:

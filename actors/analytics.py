@@ -44,6 +44,7 @@ from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
     from raydo.actors.event import Event
+    from raydo.actors.retention import Cohort
 
 STREAM: Final = "analytics"
 WINDOW_S: Final = 60
@@ -190,6 +191,25 @@ class Analytics(DurableObject):
             raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
         last = None if to is None else parse_date(to)
         return self.rollups.days(days, tz or self.zone, last, self.now_ms)
+
+    @call(js="getRetention", alias=("get_retention",), needs="read")
+    def retention(
+        self,
+        period: str = "week",
+        since: str | None = None,
+        to: str | None = None,
+        tz: str | None = None,
+    ) -> list[Cohort]:
+        """Count who came again, by the day, week or month in which they were first seen ever.
+
+        Cohorts run from the one that holds the date `since`, or the latest few, to today or `to`.
+
+        Raises:
+            InvalidArgument: no such period, zone or date, or too many cohorts.
+        """
+        first = None if since is None else parse_date(since)
+        last = None if to is None else parse_date(to)
+        return self.rollups.retention(period, tz or self.zone, first, last, self.now_ms)
 
     @call(aside=True, needs="read")
     def query(

@@ -23,6 +23,7 @@ from raydo.actors.buckets import BUCKET_MS, DAY, bucket_of, buckets_between, dat
 from raydo.actors.daily import Daily
 from raydo.actors.database import Database
 from raydo.actors.people import People
+from raydo.actors.retention import Cohort, cohorts, periods
 from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
 from raydo.actors.zone import DayMetrics
 from raydo.actors.zone import zone as find_zone
@@ -139,6 +140,22 @@ class Rollups:
             }
             for day in dates
         ]
+
+    def retention(
+        self, period: str, zone: str, first: date | None, last: date | None, now_ms: int
+    ) -> list[Cohort]:
+        """Answer `{"cohort", "size", "retained"}` for each day, week or month, oldest first.
+
+        Raises:
+            InvalidArgument: no such period or zone, too many cohorts, or outside the calendar.
+        """
+        where = find_zone(zone)
+        last = last or date_of(bucket_of(now_ms), where)
+        if last > _LAST_DATE or min(first or last, last) < _FIRST_DATE.replace(year=2):
+            raise InvalidArgument(f"{first} to {last} is not all between the years 2 and 9999.")
+        begins = periods(period, first, last)
+        [(start,)] = self._database.run("SELECT min(bucket) FROM _raydo_buckets")
+        return cohorts(self._sets, where, period, begins, last=last, first_bucket=start or 0)
 
     def materialise(self, zone: str) -> int:
         """Bring `hourly_events` and `daily_metrics` up to date; return how many days were written.

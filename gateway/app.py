@@ -119,6 +119,7 @@ def _hot_routes(
         ("POST", "/track/batch"): Endpoint(tracking.batch),
         ("GET", "/stats"): Endpoint(queries.stats),
         ("GET", "/dau"): Endpoint(queries.dau),
+        ("GET", "/retention"): Endpoint(queries.retention),
         ("POST", "/query"): Endpoint(queries.query),
         ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, access, capnweb).rpc),
     }

@@ -1,4 +1,4 @@
-"""GET /stats, GET /dau and POST /query: what a tenant's object knows, as JSON."""
+"""GET /stats, GET /dau, GET /retention and POST /query: what a tenant's object knows, as JSON."""
 
 from __future__ import annotations
 
@@ -53,6 +53,15 @@ class Queries:
         stub = self._backend.analytics(tenant)
         metrics = stub.dau(days, query.get("tz"), query.get("to"))
         return _marked(*await asyncio.gather(metrics, stub.degraded()))
+
+    async def retention(self, scope: Scope, _receive: Receive) -> Response:
+        """Cohorts by the period in which persons were first seen, oldest first."""
+        query = parameters(scope)
+        tenant = await self._access.tenant(scope, query, "read")
+        stub = self._backend.analytics(tenant)
+        period = query.get("period", "week")
+        cohorts = stub.retention(period, query.get("from"), query.get("to"), query.get("tz"))
+        return _marked(*await asyncio.gather(cohorts, stub.degraded()))
 
     async def query(self, scope: Scope, receive: Receive) -> Response:
         """Run one read-only SELECT over the tenant's own data."""

@@ -62,6 +62,7 @@ SCHEMAS: Final[Schema] = {
         counters={"type": "object"},
         truncated=_FLAG,
     ),
+    "Cohort": _object(cohort={**_TEXT, "format": "date"}, size=_WHOLE, retained=_array(_WHOLE)),
     "Day": _object(date={**_TEXT, "format": "date"}, dau=_WHOLE, events=_WHOLE, partial=_FLAG),
     "Question": _object(
         "sql",
@@ -190,6 +191,17 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
             _query("days", {**_WHOLE, "default": 7}, "how many days"),
             _query("tz", _TEXT, "IANA time zone; the tenant's own if absent"),
             _query("to", {**_TEXT, "format": "date"}, "the last day; today if absent"),
+        ],
+    ),
+    ("/retention", "get"): _operation(
+        "Who came again, by the period in which they were first seen ever",
+        _array(_ref("Cohort")),
+        tag="answers",
+        parameters=[
+            _query("period", {**_TEXT, "default": "week"}, "day, week or month"),
+            _query("from", {**_TEXT, "format": "date"}, "a day of the first cohort"),
+            _query("to", {**_TEXT, "format": "date"}, "the last day; today if absent"),
+            _query("tz", _TEXT, "IANA time zone; the tenant's own if absent"),
         ],
     ),
     ("/query", "post"): _operation(

@@ -153,6 +153,7 @@ QUERY_BYTES_MAX: Final = 16 * 1024 * 1024
 QUERY_SQL_BYTES_MAX: Final = 100_000
 QUERY_TURN_S: Final = 0.05  # of CPU for a query inside a turn; then it goes beside the turns
 QUERY_TURN_WALL_S: Final = 0.5  # the same bound on a machine that is busy, or has a slow disk
+COHORTS_MAX: Final = 120  # of one /retention
 DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
 
 # The processes that answer queries

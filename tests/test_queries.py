@@ -42,6 +42,35 @@ async def test_days_may_end_in_the_past_and_follow_another_zone(gateway: httpx.A
         assert {day["date"]: day["dau"] for day in days if day["dau"]} == {expected: 1}
 
 
+async def test_who_comes_again_counts_for_the_week_of_the_first_visit_ever(
+    gateway: httpx.AsyncClient,
+) -> None:
+    for user, days in (("a", (3, 11)), ("b", (12,)), ("old", (3, 12))):
+        for day in days:
+            event = {"event": "Visit", "userId": user, "timestamp": f"2025-03-{day:02}T12:00:00Z"}
+            await gateway.post("/track", json=event)
+    await gateway.post(
+        "/track", json={"event": "Visit", "userId": "old", "timestamp": "2024-01-01T12:00:00Z"}
+    )
+
+    reply = await gateway.get("/retention?from=2025-03-03&to=2025-03-16&tz=UTC")
+
+    assert reply.json() == [
+        {"cohort": "2025-03-03", "size": 1, "retained": [1, 1]},
+        {"cohort": "2025-03-10", "size": 1, "retained": [1]},
+    ]
+
+
+@pytest.mark.parametrize(
+    "query", ["period=year", "from=x", "to=x", "tz=Mars", "from=1999-01-01&period=day"]
+)
+async def test_a_retention_that_cannot_be_is_refused(
+    gateway: httpx.AsyncClient, query: str
+) -> None:
+    response = await gateway.get(f"/retention?{query}")
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_argument")
+
+
 @pytest.mark.parametrize(
     "query", ["days=x", "days=0", "days=99999", "tz=Mars", "to=tomorrow", "days=1&days=2"]
 )

@@ -74,9 +74,10 @@ const groups = {
     async "several answers come from one request"() {
       const acme = batch().Analytics("several");
       const days = acme.getDAU(3);
-      const [all, first, dates, active] = await Promise.all([
-        days, days[0].date, days.map((day) => day.date), acme.getActiveUsers(),
+      const [all, first, dates, active, cohorts] = await Promise.all([
+        days, days[0].date, days.map((day) => day.date), acme.getActiveUsers(), acme.getRetention("day"),
       ]);
+      assert.equal(cohorts.at(-1).cohort, all[0].date);
       assert.deepEqual(dates, all.map((day) => day.date));
       assert.deepEqual([first, active], [all[0].date, 0]);
     },

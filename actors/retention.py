@@ -1,0 +1,96 @@
+"""Who came again: cohorts by the period in which a person was truly first seen.
+
+True means over the whole history, not within the range that is asked for: whoever came before it is
+in none of its cohorts. Exact in any zone, from the buckets' sets of users, without a scan of events.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from pyroaring import BitMap
+
+from raydo.actors.buckets import DAY, cover_date, date_of
+from raydo.pipelining.errors import InvalidArgument
+from raydo.pipelining.limits import COHORTS_MAX
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from raydo.actors.usersets import UserSets
+
+COHORTS_DEFAULT: Final = {"day": 14, "week": 8, "month": 6}
+
+
+class Cohort(TypedDict):
+    """The persons first seen in the period that begins at `cohort`.
+
+    `retained[k]` of them came k periods later; `retained[0]` is `size`.
+    """
+
+    cohort: str
+    size: int
+    retained: list[int]
+
+
+def begin_of(period: str, day: date) -> date:
+    """Return when the period of a day began: weeks begin on Monday.
+
+    Raises:
+        InvalidArgument: no such period.
+    """
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+    raise InvalidArgument(f"A period is day, week or month, not {period!r:.40}.")
+
+
+def periods(period: str, first: date | None, last: date) -> list[date]:
+    """List when the periods from `first` to `last` began; without a `first` the latest few.
+
+    Raises:
+        InvalidArgument: no such period, in the wrong order, or more than COHORTS_MAX.
+    """
+    begins = [begin_of(period, last)]
+    start = None if first is None else begin_of(period, first)
+    wanted = COHORTS_DEFAULT[period] if start is None else COHORTS_MAX
+    while len(begins) < wanted and (start is None or begins[-1] > start):
+        begins.append(begin_of(period, begins[-1] - DAY))
+    if start is not None and begins[-1] != start:
+        raise InvalidArgument(
+            f"There are at most {COHORTS_MAX} cohorts, and from is not after to: {first} to {last}."
+        )
+    return begins[::-1]
+
+
+def cohorts(
+    sets: UserSets,
+    zone: ZoneInfo,
+    period: str,
+    begins: list[date],
+    *,
+    last: date,
+    first_bucket: int,
+) -> list[Cohort]:
+    """Compute the cohorts of periods in order; `first_bucket` is where the history begins."""
+    before = BitMap()
+    active: defaultdict[date, BitMap] = defaultdict(BitMap)
+    for bucket, users in sets.read(range(first_bucket, cover_date(last, zone).stop)):
+        day = date_of(bucket, zone)
+        if day < begins[0]:
+            before |= users
+        elif day <= last:
+            active[begin_of(period, day)] |= users
+    found: list[Cohort] = []
+    for at, begin in enumerate(begins):
+        new = active[begin] - before
+        before |= new
+        retained = [len(new & active[later]) for later in begins[at:]]
+        found.append({"cohort": begin.isoformat(), "size": len(new), "retained": retained})
+    return found

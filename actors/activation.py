@@ -113,6 +113,12 @@ class Activation(Life):
         state = self._state
         return state is not None and self._born and (state.outgoing.ready or state.jobs.ready)
 
+    @property
+    def owes(self) -> bool:
+        """Whether letters have not arrived or jobs are not done."""
+        state = self._state
+        return state is not None and (state.outgoing.waiting or state.jobs.waiting)
+
     def jobs(self) -> list[Work]:
         """Take the jobs, to be done."""
         return [] if self._state is None else self._state.jobs.take()
@@ -145,7 +151,8 @@ class Activation(Life):
     @property
     def drained(self) -> bool:
         """Whether the database has everything that was acknowledged."""
-        return self._state is None or self._state.storage.drained
+        state = self._state
+        return state is None or (state.storage.drained and not state.outgoing.unsaved)
 
     def drain(self) -> None:
         """Move what waits in the log into the database, between two turns.
@@ -158,6 +165,8 @@ class Activation(Life):
             return
         try:
             with self._breaking(but=StorageFull):
+                if self._state.outgoing.unsaved:  # else a crash tells it all again
+                    self._save(self._state)
                 self._state.storage.drain()
                 if self._cls.archived_above is not None and self._born:
                     self._state.upkeep.relieve(self._cls.archived_above)

@@ -13,6 +13,9 @@ class Tcp(NamedTuple):
     port: int
     secret: bytes
 
+    def __repr__(self) -> str:
+        return f"{self.host}:{self.port}"
+
 
 Address: TypeAlias = Path | Tcp
 

@@ -17,7 +17,7 @@ from raydo.actors.idrun import KEY_BYTES
 from raydo.pipelining.errors import DataUnreadable
 
 DAY_MS: Final = 86_400_000
-EFFECTS: Final = 2  # the kind of a log's record; another encoding takes another number
+EFFECTS: Final = 3  # the kind of a log's record; another encoding takes another number
 
 
 class Emitted(NamedTuple):

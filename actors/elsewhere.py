@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from raydo.actors.place import machine, pinned
+from raydo.pipelining.errors import ConnectionLost
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -33,16 +34,18 @@ async def by_ray(work: Callable[[A], R], argument: A, /) -> R:
     It takes a CPU of Ray's, and hosts take none: so no machine does more of these than it has cores.
 
     Raises:
-        RaydoError: as `work`.
+        RaydoError: as `work`. ConnectionLost: its process ended before it did.
     """
     import ray
-    from ray.exceptions import RayTaskError
+    from ray.exceptions import RayError, RayTaskError
 
     task = ray.remote(num_cpus=1, max_retries=0, **pinned(machine()))(work)
     try:
         result: R = await task.remote(argument)
     except RayTaskError as error:
         raise error.cause from None
+    except RayError as error:  # its process died, or its machine
+        raise ConnectionLost(f"The process that did it is gone: {error}") from None
     return result
 
 

@@ -75,9 +75,9 @@ class Jobs:
         names = [
             None if each is None else handlers.method_of(owner, each) for each in (then, failed)
         ]
-        pack(list(args))  # what cannot travel is the caller's mistake, now
+        packed = unpack(pack(list(args)))  # as they are now; what cannot travel is refused now
         self._last += 1
-        self._put(self._last, Work(self._last, _name_of(function), list(args), *names))
+        self._put(self._last, Work(self._last, _name_of(function), packed, *names))
 
     def done(self, n: int) -> Work | None:
         """Let a job be over with the present call; None when it is already."""
@@ -163,7 +163,7 @@ def do(order: Order) -> bytes:
         return pack(found(*order.args))
     except RaydoError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kind = type(error).__name__
         raise ObjectFailed(f"{order.function}: {kind}: {error}", detail={"type": kind}) from error
 

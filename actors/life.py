@@ -105,9 +105,13 @@ class Life:
         state, self._state, self._object = self._state, None, None
         if state is not None:
             try:
-                if state.outgoing.unsaved:
-                    self._save(state)
-                self._tell_due(state, exactly=True)
+                try:
+                    if state.outgoing.unsaved:
+                        self._save(state)
+                    self._tell_due(state, exactly=True)
+                except BaseException:
+                    state.storage.abandon()  # else nobody could take the tenant again
+                    raise
                 state.storage.close()
             except (sqlite3.Error, OSError) as error:
                 raise failure(self.noun, error) from error

@@ -101,7 +101,8 @@ class OnRay:
         entered = self._service
         if entered is None:
             raise NotConnected("This connection is closed.")
-        if not await asyncio.to_thread(entered.cluster.alive):
+        unserved = entered.site is None and not entered.guest
+        if unserved or not await asyncio.to_thread(entered.cluster.alive):
             await ray_keeper.run(partial(service.renew, entered))
         return entered
 

@@ -109,7 +109,7 @@ class Outside:
         for attempt in range(JOB_RETRIES_MAX + 1):
             try:
                 return unpack(await self._elsewhere(do, order_of(job))), None
-            except RaydoError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is the job's
                 _log.warning("%s raised: %s", job.function, error)
                 if attempt == JOB_RETRIES_MAX:
                     return None, str(error)

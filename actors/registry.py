@@ -65,9 +65,7 @@ class Registry:
             database.execute(
                 "INSERT OR REPLACE INTO sites VALUES (?, ?, ?)", (site.name, *_where(site))
             )
-            if found is None or found[0] != site.machine:
-                # Ray has begun anew there, so nothing lives yet: who has no folder never began.
-                database.execute("DELETE FROM homes WHERE site = ?", (site.name,))
+            # A tenant that was looked for and never began keeps its row: whoever was told it goes there.
             rows = [(*noun, site.name) for noun in tenants]
             database.executemany("INSERT OR IGNORE INTO homes VALUES (?, ?, ?)", rows)
             for row in rows:

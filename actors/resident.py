@@ -63,6 +63,7 @@ class Resident:
         self.chores: deque[Chore] = deque()
         self.archiving = False
         self.post: Post | None = None  # of the present activation
+        self.owes = False  # whether letters or jobs on disk are not done
         self.working = 0  # jobs of its own that are being done elsewhere
         self.posted: Activation | None = None  # whose letters it carries
         self.asking = 0  # envelopes whose answers wait for questions
@@ -117,7 +118,7 @@ class Resident:
                 self.activation = self.make()
             with self._watchdog.turn(self.noun):
                 done = self.activation.run([e for each in batch for e in each.entries])
-            self.next_due_ms = self.activation.next_due_ms
+            self._note()
             answers = iter(done)
             return [_outcome([next(answers) for _ in each.entries]) for each in batch]
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
@@ -130,7 +131,8 @@ class Resident:
             if self.activation is None:
                 self.activation = self.make()
             with self._watchdog.turn(self.noun):
-                self.next_due_ms = self.activation.fire()
+                self.activation.fire()
+            self._note()
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
             if self.activation is None or self.activation.broken:
                 self._drop()
@@ -146,7 +148,7 @@ class Resident:
     @property
     def may_rest(self) -> bool:
         """Whether nobody works for the object now."""
-        sending = self.post is not None and not self.post.idle
+        sending = self.post is not None and self.post.busy
         return not (self.busy or self.archiving or self.asking or sending or self.working)
 
     @property
@@ -159,11 +161,14 @@ class Resident:
         try:
             if self.activation is None:
                 self.activation = self.make()
-            return do(self.activation)
+            with self._watchdog.turn(self.noun):
+                result = do(self.activation)
+            self._note()
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
             if self.activation is None or self.activation.broken:
                 self._drop()
             return _as_error(error)
+        return result
 
     def drain(self) -> Merge | None:
         """Drain; return a merge of message ids to run beside the turns."""
@@ -188,7 +193,15 @@ class Resident:
             except Exception:  # noqa: BLE001 - the next call drains it
                 _log.exception("%s went to sleep with a log that is not drained", self.noun)
 
+    def _note(self) -> None:
+        """See when the object must do something next, and whether it owes anybody anything."""
+        if self.activation is not None:
+            self.next_due_ms = self.activation.next_due_ms
+            self.owes = self.activation.owes
+
     def _drop(self) -> None:
+        if self.owes:
+            self.next_due_ms = 0  # somebody has to begin again with what is on disk
         activation, self.activation = self.activation, None
         if activation is not None:
             activation.abandon()

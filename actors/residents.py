@@ -40,6 +40,7 @@ from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
     EVICT_ABOVE,
     EVICTED_SHARE,
+    OWED_S,
     QUERY_WORKERS,
     QUERY_WORKERS_HOST,
     QUEUE_BYTES_MAX,
@@ -279,7 +280,15 @@ class Residents:
         if self._residents.get(resident.noun) is resident:
             del self._residents[resident.noun]
             if self._on_sleep is not None:
-                self._on_sleep(resident.noun, resident.due_ms)
+                self._on_sleep(resident.noun, self._wakes_ms(resident))
+
+    def _wakes_ms(self, resident: Resident) -> int | None:
+        """Return when an object asleep must wake: for its timers, or for what it owes."""
+        due_ms = resident.due_ms
+        if not resident.owes:
+            return due_ms
+        owed_ms = self._clock.now_ms() + round(OWED_S * 1000)
+        return owed_ms if due_ms is None else min(due_ms, owed_ms)
 
     def _make_room(self) -> None:
         """Put the objects unused for longest to sleep when more are known than may be open."""

@@ -20,7 +20,7 @@ from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (

@@ -103,9 +103,11 @@ def renew(service: Service) -> None:
     Raises:
         DataInUse, ConnectionLost: as `enter`.
     """
-    if service.users and not service.cluster.alive():
+    unserved = service.site is None and not service.guest
+    if service.users and (unserved or not service.cluster.alive()):
         if service.claim is not None:
             service.claim.release()
+        service.site = None  # until it is known, the next caller tries again
         service.claim, service.cluster = _attach(
             service.settings, dashboard=service.dashboard, guest=service.guest
         )

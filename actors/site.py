@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from raydo.actors.place import DIRECTORY, HOST
@@ -17,7 +17,9 @@ class Site:
     name: str
     data: Path
     machine: str | None = None  # Ray's id of the node that has the folder; its actors run there
-    secret: bytes | None = None  # what callers from other machines show; None lets in nobody
+    secret: bytes | None = field(
+        default=None, repr=False
+    )  # what callers from other machines show; None lets in nobody
 
     @property
     def directory(self) -> str:

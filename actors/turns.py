@@ -122,13 +122,13 @@ class Turns:
                 await self._turn(resident)
             if resident.asked or self._is_due(resident):
                 await self._fire(resident)
-            if not self._closing:
-                self._outside.look(resident)
             if resident.chores:
                 chore = resident.chores.popleft()
                 _tell(chore.answer, await self._on_a_thread(resident.chore, chore.do))
             if resident.drain_due:
                 await self._drain_one(resident)
+            if not self._closing:
+                self._outside.look(resident)
             if not (resident.waiting or resident.asked or resident.chores):
                 break
         resident.busy = False
@@ -259,6 +259,8 @@ class Turns:
 
     async def _rest(self, resident: Resident, asleep: Callable[[Resident], None]) -> None:
         """Close an object, unless somebody calls it meanwhile."""
+        if resident.post is not None:
+            resident.post.stop()  # what has not arrived is on disk
         await self._on_a_thread(resident.sleep)
         if resident.waiting or resident.asked or resident.chores:
             await self._serve(resident)

@@ -46,7 +46,9 @@ ENVELOPES_IN_FLIGHT_MAX: Final = (
 )
 LETTERS_MAX: Final = 10_000  # casts of one object to others that have not arrived
 LETTER_RETRY_FIRST_S: Final = 0.1  # before an object that did not answer is told again; doubles
+LETTER_AWAY_S: Final = 5.0  # between two attempts: whoever waits so long for an answer may sleep
 LETTER_RETRY_MAX_S: Final = 30.0  # which is how late it hears after a machine was away
+OWED_S: Final = 60.0  # after which an object asleep is woken that has letters or jobs on disk
 JOBS_MAX: Final = 1_000  # functions that one object has given away and that are not done
 JOB_RETRIES_MAX: Final = 3  # of a function that raises
 JOB_RETRY_FIRST_S: Final = 1.0  # before the first retry; doubles

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 from sim.traffic import in_front
 from sim.values import GAP, KNOWN, REPLY, Call, Frame
 
 from raydo.pipelining import frame as wire
+
+if TYPE_CHECKING:
+    from raydo.actors.activation import Activation
 
 STATUS: Final = {GAP: wire.GAP, KNOWN: wire.KNOWN, REPLY: wire.APPLIED}
 _FULL: Final = [1, "storage_full"]
@@ -35,3 +38,8 @@ def refused_calls(frame: Frame, answer: wire.Answer) -> list[int]:
     wanted = [index for index, call in enumerate(frame.calls) if call.wanted]
     found = [index for index, result in zip(wanted, reply["r"], strict=True) if result == _FULL]
     return [*found, *(op for op, code in reply["f"] if code == "storage_full")]
+
+
+def applied(activation: Activation, entries: list[wire.Entry]) -> list[wire.Answer]:
+    """Have entries applied in one turn, and what takes long answered there as well."""
+    return wire.decode_answers(activation.apply(wire.encode_envelope(entries)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from sim.answers import Mismatch, decoded
+from sim.answers import Mismatch, applied, decoded
 from sim.model_object import DAYS, HOURS, ROWS
 from sim.shop import SimShop
 from sim.traffic import USERS, entry
@@ -25,7 +25,7 @@ def after_start(world: World) -> None:
     calls = _calls(world)
     frame = Frame(AUDITOR, world.audits + 1, world.audits, calls)
     world.audits += 1
-    [answer] = world.activation.run([entry(frame)])
+    [answer] = applied(world.activation, [entry(frame)])
     wrong = _settle(world, calls, answer)
     if wrong is not None:
         raise Mismatch(f"after a start: {wrong}")

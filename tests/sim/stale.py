@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
+from sim.answers import applied
 from sim.callers import Fired, Turn
 from sim.faults import perhaps_write
 from sim.traffic import entry
@@ -41,8 +42,8 @@ def bother(world: World, stale: Activation, sessions: Mapping[bytes, Session]) -
     calls = world.traffic.past_the_log() if act == 1 else world.traffic.sure()
     turn = world.turn([world.callers.fresh(calls)])._replace(sessions=sessions)
     acts: tuple[Callable[[], Any], ...] = (
-        lambda: stale.run([entry(frame) for frame in turn.frames]),
-        lambda: stale.run([entry(frame) for frame in turn.frames]),
+        lambda: applied(stale, [entry(frame) for frame in turn.frames]),
+        lambda: applied(stale, [entry(frame) for frame in turn.frames]),
         stale.fire,
         stale.drain,
         stale.close,

@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from sim import audit, faults, stale
-from sim.answers import STATUS, Mismatch, decoded, refused_calls
+from sim.answers import STATUS, Mismatch, applied, decoded, refused_calls
 from sim.callers import Callers, Fired, Turn
 from sim.compare import Seen
 from sim.disk import Crashed, SimDisk
@@ -205,7 +205,7 @@ class World:
         turn = self.turn(frames)
         self.trace.append(turn)
         self.unknown.append(turn)
-        answers = self.activation.run([entry(frame) for frame in frames])
+        answers = applied(self.activation, [entry(frame) for frame in frames])
         self.unknown.remove(turn)
         self.judge(turn, answers)
 

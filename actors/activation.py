@@ -114,6 +114,11 @@ class Activation(Life):
         return state is not None and self._born and (state.outgoing.ready or state.jobs.ready)
 
     @property
+    def born(self) -> bool:
+        """Whether the tenant exists on disk."""
+        return self._born
+
+    @property
     def owes(self) -> bool:
         """Whether letters have not arrived or jobs are not done."""
         state = self._state

@@ -11,7 +11,7 @@ from raydo.actors.alarms import retry_ms
 from raydo.actors.asks import Asking
 from raydo.pipelining.errors import ActivationBroken, DataInUse, RaydoError, StorageFull
 from raydo.pipelining.frame import Answer, Entry, encode_answers
-from raydo.pipelining.limits import TURN_BYTES_MAX, TURN_ENVELOPES_MAX
+from raydo.pipelining.limits import TURN_BYTES_MAX, TURN_ENVELOPES_MAX, UNBORN_IDLE_S
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,6 +62,7 @@ class Resident:
         self.failures = 0
         self.chores: deque[Chore] = deque()
         self.archiving = False
+        self.archive_ms = 0  # no run begins before then, since one has failed
         self.post: Post | None = None  # of the present activation
         self.owes = False  # whether letters or jobs on disk are not done
         self.working = 0  # jobs of its own that are being done elsewhere
@@ -151,10 +152,20 @@ class Resident:
         sending = self.post is not None and self.post.busy
         return not (self.busy or self.archiving or self.asking or sending or self.working)
 
-    @property
-    def archive_due(self) -> bool:
+    def idle(self, now_ms: int, idle_s: float) -> bool:
+        """Whether nobody has used the object for so long; sooner if its tenant does not exist.
+
+        Else whoever asks for names that nobody has would fill the memory.
+        """
+        if self.activation is None or not self.activation.born:
+            idle_s = min(idle_s, UNBORN_IDLE_S)
+        return self.used_ms <= now_ms - idle_s * 1000
+
+    def archive_due(self, now_ms: int) -> bool:
         """Whether an archive run waits for somebody to do it."""
-        return not self.archiving and self.activation is not None and self.activation.archive_due
+        if self.archiving or self.activation is None or now_ms < self.archive_ms:
+            return False
+        return self.activation.archive_due
 
     def chore(self, do: Callable[[Activation], Any]) -> Any:
         """Do something with the activation; return its result, or the error that it raised."""

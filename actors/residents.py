@@ -199,8 +199,8 @@ class Residents:
 
     async def sweep(self) -> None:
         """Let every object sleep that was idle for long enough."""
-        before_ms = self._clock.now_ms() - self._idle_s * 1000
-        idle = [r for r in self._residents.values() if r.may_rest and r.used_ms <= before_ms]
+        now_ms = self._clock.now_ms()
+        idle = [r for r in self._residents.values() if r.may_rest and r.idle(now_ms, self._idle_s)]
         await asyncio.gather(*[self._turns.rest(resident, self._asleep) for resident in idle])
 
     async def relieve(self) -> None:

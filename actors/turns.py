@@ -22,6 +22,7 @@ from raydo.actors.outside import Outside
 from raydo.actors.resident import Answers, Chore, Resident
 from raydo.pipelining.errors import ConnectionLost, RaydoError
 from raydo.pipelining.limits import (
+    ARCHIVE_PAUSE_MS,
     ARCHIVE_RETRY_S,
     ARCHIVES_MAX,
     CLOCK_LOOK_S,
@@ -132,7 +133,7 @@ class Turns:
             if not (resident.waiting or resident.asked or resident.chores):
                 break
         resident.busy = False
-        if resident.archive_due and not self._closing:
+        if resident.archive_due(self._clock.now_ms()) and not self._closing:
             resident.archiving = True  # so it stays awake
             self._background(self._archive(resident))
         self._drain_later(resident)
@@ -184,6 +185,7 @@ class Turns:
                 await asyncio.sleep(ARCHIVE_RETRY_S)
         except Exception:  # noqa: BLE001 - the run stays planned, for the next activation
             _log.exception("%s could not be archived, nothing is lost", resident.noun)
+            resident.archive_ms = self._clock.now_ms() + ARCHIVE_PAUSE_MS
         finally:
             resident.archiving = False
 
@@ -198,6 +200,7 @@ class Turns:
                         continue
         except RaydoError as error:
             _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
+            resident.archive_ms = self._clock.now_ms() + ARCHIVE_PAUSE_MS
             return not error.retryable
         return True
 

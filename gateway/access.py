@@ -54,7 +54,9 @@ class Caller:
             Forbidden: it is for something else.
         """
         if self.kinds is not None and needs not in self.kinds:
-            raise Forbidden(f"This needs a {needs} key; yours is a {self.kind} key.")
+            raise Forbidden(
+                f"This needs a key of the kind {needs}; yours is of the kind {self.kind}."
+            )
 
     def enter(self, named: str | None) -> str:
         """Say whose data is meant, given the tenant that the request names.

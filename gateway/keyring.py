@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from raydo.actors.claim import admin_key_path
 from raydo.gateway.keys import SERVER_KIND, KeyText, keeper, new_key, read_key
+from raydo.pipelining.errors import InvalidArgument
+from raydo.pipelining.limits import KEY_S_MAX
 from raydo.pipelining.noun import Noun
 
 
@@ -29,8 +31,12 @@ class Keyring:
         """Make a key and give it, with what is listed of it; nobody can give it again.
 
         Raises:
-            InvalidArgument: no such kind, tenant or name.
+            InvalidArgument: no such kind, tenant, name or length of time.
         """
+        if kind == SERVER_KIND and tenant is not None:
+            raise InvalidArgument("A server key is for all tenants: leave the tenant out.")
+        if expires_in_s is not None and not 1 <= expires_in_s <= KEY_S_MAX:
+            raise InvalidArgument(f"A key is good for 1 to {KEY_S_MAX:,.0f} seconds, or for ever.")
         key = new_key(kind, tenant)
         expires_ms = None if expires_in_s is None else self._now_ms() + int(expires_in_s * 1_000)
         return {"key": key.text, **await self._add(key, name, expires_ms)}

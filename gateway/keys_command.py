@@ -40,7 +40,7 @@ def create(
         body = {"kind": kind, "tenant": tenant, "name": name, "expires_in_s": expires_in}
         made = where.ask("POST", "/admin/keys", json=body)
     else:
-        owner = _owner(tenant, server=kind == "server")
+        owner = tenant if kind == "server" else _owner(tenant, server=False)
         made = _at(where, "create", kind, owner, name=name, expires_in_s=expires_in)
     if json:
         printing.show_json(made)

@@ -17,7 +17,8 @@ from raydo.gateway.backend import Backend
 from raydo.gateway.keyring import Keyring
 from raydo.gateway.keys import SERVER_KIND
 from raydo.gateway.replies import answer
-from raydo.pipelining.errors import Forbidden
+from raydo.pipelining.errors import Forbidden, InvalidArgument
+from raydo.pipelining.limits import KEY_S_MAX
 
 
 class ArchiveRequest(BaseModel):
@@ -33,7 +34,7 @@ class KeyRequest(BaseModel):
     kind: str
     tenant: str | None = None
     name: str = ""
-    expires_in_s: float | None = Field(default=None, gt=0)
+    expires_in_s: float | None = Field(default=None, ge=1, le=KEY_S_MAX)
 
 
 class Gate:
@@ -62,8 +63,14 @@ class Gate:
         return caller.enter(named)
 
     async def keys_of(self, request: Request, kind: str | None, named: str | None) -> str | None:
-        """Let somebody at a tenant's keys, or at the server's, for which None stands."""
+        """Let somebody at a tenant's keys, or at the server's, for which None stands.
+
+        Raises:
+            InvalidArgument: the server's keys are of no tenant.
+        """
         if kind == SERVER_KIND:
+            if named is not None:
+                raise InvalidArgument("A server key is for all tenants: leave the tenant out.")
             await self.server(request)
             return None
         return await self.tenant(request, named)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from raydo.pipelining.limits import KEY_S_MAX
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -180,7 +182,13 @@ KeyName = Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as it is listed.")]
 Expires = Annotated[
     float | None,
-    typer.Option("--expires-in", min=0, metavar="S", help="Seconds from now; without it never."),
+    typer.Option(
+        "--expires-in",
+        min=1,
+        max=KEY_S_MAX,
+        metavar="S",
+        help="Seconds from now; without it never.",
+    ),
 ]
 Server = Annotated[bool, typer.Option("--server", help="The keys of the server itself.")]
 

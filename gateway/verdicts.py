@@ -10,20 +10,24 @@ cannot be told apart by the time.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from raydo.gateway.keys import KeyText, read_key, unknown
-from raydo.pipelining.errors import Overloaded, Unauthorized
+from raydo.pipelining.errors import Overloaded, RaydoError, Unauthorized, Unavailable
 from raydo.pipelining.limits import (
     KEY_CHECKS_MAX,
     KEY_REFUSAL_S,
     KEY_VERDICT_S,
     KEY_VERDICTS_MAX,
 )
+
+_NOT_NOW: Final = "Keys cannot be looked at now; send again in a moment."
+_log = logging.getLogger("raydo")
 
 Find = Callable[[KeyText], Awaitable[Any]]  # asks the object; gives its `Key`, or None
 
@@ -57,6 +61,7 @@ class Verdicts:
 
         Raises:
             Unauthorized: it is not. Overloaded: too many unknown keys come at once.
+            Unavailable: who could tell is not there; why, and where, is not for a stranger.
         """
         came = self._clock()
         try:
@@ -65,9 +70,19 @@ class Verdicts:
             if verdict.id is None:
                 raise unknown()
         except Unauthorized:
-            await self._sleep(max(0.0, came + KEY_REFUSAL_S - self._clock()))
+            await self._refused(came)
             raise
+        except Overloaded:
+            raise
+        except RaydoError as error:
+            await self._refused(came)
+            _log.warning("A key could not be looked at: %s", error)
+            raise Unavailable(_NOT_NOW, retry_after_s=error.retry_after_s) from None
         return key
+
+    async def _refused(self, came: float) -> None:
+        """Let every refusal take the same time."""
+        await self._sleep(max(0.0, came + KEY_REFUSAL_S - self._clock()))
 
     def forget(self, key_id: str) -> None:
         """Ask again about a key that was revoked."""

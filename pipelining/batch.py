@@ -21,7 +21,13 @@ from raydo.pipelining.compile import Compiled, Item, Mark, compile_queue
 from raydo.pipelining.deadline import Deadlines
 from raydo.pipelining.delivery import Frame, Sender
 from raydo.pipelining.derive import Path, anchor, derive, prepare
-from raydo.pipelining.errors import NotConnected, PromiseMisused
+from raydo.pipelining.errors import (
+    Forbidden,
+    NotConnected,
+    OutboxFull,
+    PromiseMisused,
+    Unauthorized,
+)
 from raydo.pipelining.kept import KeptFrame
 from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX
 from raydo.pipelining.promise import CastPromise, Promise
@@ -232,8 +238,20 @@ class Batch:
         compiled = compile_queue(self._queue, self._refuse, alone=self._sender.idle)
         if compiled.program:
             settle = partial(self._settle, compiled, self._sender.next_n)
-            self._write_frame(compiled)
-            self._sender.add(Frame(compiled.program, settle, compiled.wanted, aside=compiled.aside))
+            try:
+                self._write_frame(compiled)
+            except OutboxFull as error:
+                self._loop.call_soon(settle, error)
+                return compiled.waits_for is None
+            self._sender.add(
+                Frame(
+                    compiled.program,
+                    settle,
+                    compiled.wanted,
+                    aside=compiled.aside,
+                    told=bool(compiled.casts),
+                )
+            )
         if compiled.waits_for is not None:
             self._resume_after(compiled.waits_for)
         return compiled.waits_for is None
@@ -243,7 +261,7 @@ class Batch:
         journal = self._outbox.journal
         if journal is not None and compiled.casts:
             kept = self._closed  # for whoever opens the outbox next
-            if not kept:
+            if not (kept or isinstance(outcome, Unauthorized | Forbidden)):  # or has another key
                 with self._outbox.lock:
                     journal.answered(self._session, n)
         settle(self.noun, self._outbox, compiled, outcome, kept=kept)

@@ -22,6 +22,7 @@ from raydo.pipelining.errors import (
     Overloaded,
     RaydoError,
     Starting,
+    Unavailable,
 )
 from raydo.pipelining.frame import (
     APPLIED,
@@ -51,7 +52,17 @@ _KNOWN: Final = (
 class Frame:
     """One numbered program, until it is settled."""
 
-    __slots__ = ("again", "aside", "attempts", "n", "program", "settle", "travelling", "wanted")
+    __slots__ = (
+        "again",
+        "aside",
+        "attempts",
+        "n",
+        "program",
+        "settle",
+        "told",
+        "travelling",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -60,9 +71,11 @@ class Frame:
         wanted: Callable[[], bool],
         *,
         aside: bool = False,
+        told: bool = False,
     ) -> None:
         self.n = 0
         self.aside = aside
+        self.told = told  # whether casts are in it, so that nobody else would make it again
         self.program = program
         self.settle = settle
         self.wanted = wanted  # whether it should still be sent
@@ -165,6 +178,11 @@ class Sender:
                 self._settle_all(frames, error)
         except (ActivationBroken, ConnectionLost) as error:
             self._failed(frames, error)
+        except Unavailable as error:
+            # Whoever asked may ask again. What was only told would be lost, and goes again here.
+            told = [frame for frame in frames if frame.told and self._outbox.patient]
+            self._settle_all([frame for frame in frames if frame not in told], error)
+            self._failed(told, error)
         except Exception as error:  # noqa: BLE001  # refused for good: every frame's caller hears it
             self._settle_all(frames, error)
         else:

@@ -10,6 +10,7 @@ old number, so that an object which had applied it does not do so again, and the
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections import defaultdict, deque
@@ -20,6 +21,7 @@ from raydo.pipelining.errors import DataInUse, OutboxFull
 from raydo.pipelining.kept import KeptCast, KeptFrame
 from raydo.pipelining.noun import Noun
 
+logger: Final = logging.getLogger("raydo")
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS casts (
         id INTEGER PRIMARY KEY AUTOINCREMENT, cls TEXT, tenant TEXT, name TEXT, op BLOB);
@@ -92,7 +94,17 @@ class Journal:
         self._waiting[noun].append(cursor.lastrowid)
 
     def frame(self, frame: KeptFrame, written: int) -> None:
-        """Put a frame in the place of the first `written` casts, before it is sent."""
+        """Put a frame in the place of the first `written` casts, before it is sent.
+
+        Raises:
+            OutboxFull: the disk does not take it; the casts stay for the next process.
+        """
+        try:
+            self._frame(frame, written)
+        except sqlite3.Error as error:
+            raise OutboxFull(f"The outbox {self.path} cannot be written: {error}.") from error
+
+    def _frame(self, frame: KeptFrame, written: int) -> None:
         waiting = self._waiting[frame.noun]
         ids = [waiting.popleft() for _ in range(written)]
         with self._transaction():
@@ -107,7 +119,10 @@ class Journal:
 
     def answered(self, session: bytes, n: int) -> None:
         """Forget a frame: its casts are durable at their object, or were refused."""
-        self._run("DELETE FROM frames WHERE session = ? AND n = ?", (session, n))
+        try:
+            self._run("DELETE FROM frames WHERE session = ? AND n = ?", (session, n))
+        except sqlite3.Error as error:  # it is sent again, and applied no second time
+            logger.warning("The outbox %s cannot be written: %s", self.path, error)
 
     def _transaction(self) -> sqlite3.Connection:
         self._run("BEGIN IMMEDIATE")

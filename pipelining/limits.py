@@ -89,10 +89,10 @@ DEDUPE_DAYS: Final = 7  # a message id counts once within this many days of its 
 KEYS_MAX: Final = 1_000  # of one tenant, those that no longer open anything included
 SESSION_KEYS_MAX: Final = 100  # that one session shows
 KEY_NAME_BYTES_MAX: Final = 200
-KEY_VERDICT_S: Final = (
-    10.0  # how long a gateway believes what it was told of a key: within this time
-)
-# it is revoked everywhere, and at once at the gateway that revoked it
+KEY_S_MAX: Final = 100 * 366 * 86_400.0  # a key that expires does so within a hundred years
+# How long a gateway believes what it was told of a key: within this time it is revoked everywhere,
+# and at once at the gateway that revoked it.
+KEY_VERDICT_S: Final = 10.0
 KEY_REFUSAL_S: Final = 0.25  # from a wrong key to its refusal, so that its time tells nothing
 KEY_VERDICTS_MAX: Final = 20_000  # keys of which a gateway remembers whether they are good
 KEY_CHECKS_MAX: Final = 256  # keys that a gateway asks about at once; the next gets 503
@@ -181,6 +181,7 @@ QUERY_WORKERS_HOST: Final = 2  # of each Ray actor that holds objects; there are
 
 # Life of a host
 IDLE_S: Final = 600.0  # an object unused for this long hibernates
+UNBORN_IDLE_S: Final = 5.0  # the same, of an object whose tenant does not exist
 ACTIVATIONS_OPEN_MAX: Final = 1_024  # objects awake in one process; half the open files at most
 HOSTS_PER_CORE: Final = 4  # hosts at most, by default: more only wait for each other
 HOST_BYTES: Final = 150 * 1024 * 1024  # of memory that one host is taken to need
@@ -249,6 +250,7 @@ FENCE_S_MAX: Final = 5.0  # how long a killed process may take to let go of a te
 
 # Archive
 ARCHIVES_MAX: Final = 2  # archive runs that one host has under way: each takes a core
+ARCHIVE_PAUSE_MS: Final = 60_000  # after a run that failed, before another one begins
 ARCHIVE_RETRY_S: Final = 60.0  # after a run that failed for a reason that may pass
 LAKE_AGE_S: Final = 7 * 86_400  # how old an event is before the weekly run takes it
 LAKE_ROWS_MIN: Final = 1_000  # a run of fewer rows waits: files of a few rows help nobody

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from raydo.pipelining.delivery import Frame, Sender
-from raydo.pipelining.errors import OutcomeUnknown, RaydoError, decode_error
+from raydo.pipelining.errors import Forbidden, OutcomeUnknown, Unauthorized, decode_error
 from raydo.pipelining.frame import Reply
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ class Redelivery:
             outcome = await self._send(kept)
             with self._outbox.lock:
                 self._outbox.give(kept.casts, kept.bytes)
-                self._journal.answered(kept.session, kept.n)
+                if not isinstance(
+                    outcome, Unauthorized | Forbidden
+                ):  # with another key it may be taken
+                    self._journal.answered(kept.session, kept.n)
             self._report(kept, outcome)
 
     def _send(self, kept: KeptFrame) -> Awaitable[Reply | Exception]:
@@ -65,7 +68,7 @@ class Redelivery:
                 kept.noun, self._transport, self._outbox, kept.session, lambda: None
             )
         sender.next_n = kept.n
-        sender.add(Frame(kept.program, partial(_tell, future), lambda: True))
+        sender.add(Frame(kept.program, partial(_tell, future), lambda: True, told=True))
         sender.pump()
         return future
 
@@ -84,7 +87,6 @@ class Redelivery:
                 if result.failed:
                     self._outbox.report(decode_error(result.value), where)
         elif not isinstance(outcome, OutcomeUnknown):  # that one was applied
-            assert isinstance(outcome, RaydoError)
             self._outbox.report(outcome, where, kept.casts)
 
 

@@ -142,3 +142,47 @@ def test_only_so_many_wait(world: World, monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(OutboxFull):
         world.wait(world.stub(Giver, "a").give("add", 1, 2))
     assert not (tmp_path / "ran").exists()
+
+
+class Chainer(DurableObject):
+    """Does everything that a turn can do in the turn that ends a job."""
+
+    @cast
+    def begin(self) -> None:
+        self.background(chores.add, 1, 2, then=self.first)
+
+    def first(self, result: int) -> None:
+        self.counters.incr("sum", result)
+        self.stub(Chainer, "other").hear()
+        self.background(chores.add, result, 10, then=self.second)
+        self.alarms.set(self.now_ms + 60_000, self.ring)
+
+    def second(self, result: int) -> None:
+        self.counters.incr("sum", result)
+
+    def ring(self) -> None:
+        self.counters.incr("rung")
+
+    @cast
+    def hear(self) -> None:
+        self.counters.incr("heard")
+
+    @call
+    def counts(self) -> list[int]:
+        return [self.counters.get(name) for name in ("sum", "heard", "rung")]
+
+
+def test_what_the_end_of_a_job_begins_goes_on_at_once(world: World) -> None:
+    world.stub(Chainer, "a").begin()
+    world.flush()
+    assert world.wait(world.stub(Chainer, "a").counts()) == [16, 0, 0]
+    assert world.wait(world.stub(Chainer, "other").counts()) == [0, 1, 0]
+    world.advance(minutes=2)
+    assert world.wait(world.stub(Chainer, "a").counts()) == [16, 0, 1]
+
+
+def test_work_that_exits_ends_nothing_but_itself(world: World) -> None:
+    world.stub(Giver, "a").give("leave")
+    [end] = ends(world)
+    assert end.startswith("missed")
+    assert "SystemExit" in end

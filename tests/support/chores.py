@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -24,3 +25,7 @@ def fail(folder: str) -> None:
 
 def give_an_object() -> object:
     return object()
+
+
+def leave() -> None:
+    sys.exit(3)

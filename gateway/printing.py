@@ -74,11 +74,18 @@ def show_json(value: Any) -> None:
 
 
 def show_tenants(found: list[dict[str, Any]]) -> None:
-    """Print one tenant a line: class, tenant, state, process, and that one's memory."""
+    """Print one tenant a line: class, tenant, state, next timer, process, its memory, actor, node."""
     for one in found:
-        cells = [one["object"], one["tenant"], one["state"]]
+        due_ms = one["next_timer_ms"]
+        cells = [
+            one["object"],
+            one["tenant"],
+            one["state"],
+            "-" if due_ms is None else _minute(due_ms),
+        ]
         if "pid" in one:
             cells += [f"pid {one['pid']}", f"{one['host_bytes'] / 2**20:,.0f} MB"]
+            cells += [one["actor"] or "-", one["node"] or "-"]
         sys.stdout.write("\t".join(cells) + "\n")  # rich would expand the tab
     _err.print(f"{len(found):,} in all")
 
@@ -93,6 +100,10 @@ def show_keys(found: list[dict[str, Any]]) -> None:
             cells[-1] = f"until {_day(one['expires_ms'])}"
         sys.stdout.write("\t".join(cells) + "\n")
     _err.print(f"{len(found):,} in all")
+
+
+def _minute(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _day(ms: int) -> str:

@@ -4,7 +4,8 @@ Synchronous and alone: a turn runs from its first instruction to its last with n
 an object needs no locks. What one turn changed goes to disk as one, together with what its sessions
 remember of it, so a retry after a crash finds either both the effects and their reply, or neither.
 A full disk breaks nothing: the turn is taken back and run once more, its calls with effects are
-refused, and whoever only reads gets an answer. How the object wakes, breaks and ends is `Life`.
+refused, and whoever only reads gets an answer. How the object wakes, breaks and ends is `Life`, and
+what is done for it between its turns `Tended`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from raydo.actors import firing
-from raydo.actors.archiver import Job
 from raydo.actors.asks import Asking, asked, texts
 from raydo.actors.failure import full
-from raydo.actors.lake_runs import PLANNED, Committed
-from raydo.actors.life import Life
 from raydo.actors.state import Mark, State, TurnFull
-from raydo.actors.storage import DATABASE_FILE
+from raydo.actors.tended import Tended
 from raydo.pipelining.errors import (
     ActivationBroken,
-    ArchiveMismatch,
     CallerError,
     RaydoError,
     StorageFull,
@@ -43,14 +40,10 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.unfinished import Unfinished, is_unfinished
 
 if TYPE_CHECKING:
-    from raydo.actors.idrun import Merge
-    from raydo.actors.jobs import Work
-    from raydo.actors.lake import Lake
-    from raydo.actors.outgoing import Letter
-    from raydo.pipelining.noun import Noun
+    pass
 
 
-class Activation(Life):
+class Activation(Tended):
     """Run what is asked of one live object."""
 
     def apply(self, envelope: bytes) -> bytes:
@@ -79,11 +72,6 @@ class Activation(Life):
             return self._asking(self._turn(entries))
 
     @property
-    def displaced(self) -> Lake | None:
-        """The archive, when the folder was copied here and it still points to where it was."""
-        return None if self._lake.displaced_from() is None else self._lake
-
-    @property
     def next_due_ms(self) -> int | None:
         """When the next timer is due; a tenant that doesn't exist has none."""
         return self._state.alarms.next_due_ms if self._state is not None and self._born else None
@@ -107,27 +95,6 @@ class Activation(Life):
                 self._tell_due(state)
         return self.next_due_ms
 
-    @property
-    def gives_out(self) -> bool:
-        """Whether there are letters or jobs on disk that nobody has taken."""
-        state = self._state
-        return state is not None and self._born and (state.outgoing.ready or state.jobs.ready)
-
-    @property
-    def born(self) -> bool:
-        """Whether the tenant exists on disk."""
-        return self._born
-
-    @property
-    def owes(self) -> bool:
-        """Whether letters have not arrived or jobs are not done."""
-        state = self._state
-        return state is not None and (state.outgoing.waiting or state.jobs.waiting)
-
-    def jobs(self) -> list[Work]:
-        """Take the jobs, to be done."""
-        return [] if self._state is None else self._state.jobs.take()
-
     def job_ended(self, n: int, result: Any, error: str | None) -> None:
         """Tell the object the end of a job, in a turn of its own.
 
@@ -138,85 +105,6 @@ class Activation(Life):
         self._wake()
         with self._breaking(but=StorageFull):
             self._own_turn(partial(firing.end_job, n=n, result=result, error=error))
-
-    def letters(self) -> list[Letter]:
-        """Take them, to be sent."""
-        return [] if self._state is None else self._state.outgoing.take()
-
-    def arrived(self, noun: Noun, n: int) -> None:
-        """Note that an object has all letters up to `n`; the disk is told with the next turn."""
-        if self._state is not None:
-            self._state.outgoing.arrived(noun, n)
-
-    @property
-    def drain_due(self) -> bool:
-        """Whether turns should wait for a drain."""
-        return self._state is not None and self._state.storage.drain_due
-
-    @property
-    def drained(self) -> bool:
-        """Whether the database has everything that was acknowledged."""
-        state = self._state
-        return state is None or (state.storage.drained and not state.outgoing.unsaved)
-
-    def drain(self) -> None:
-        """Move what waits in the log into the database, between two turns.
-
-        Raises:
-            StorageFull: there is no room now; nothing is lost.
-            ActivationBroken: throw this activation away.
-        """
-        if self._state is None:
-            return
-        try:
-            with self._breaking(but=StorageFull):
-                if self._state.outgoing.unsaved:  # else a crash tells it all again
-                    self._save(self._state)
-                self._state.storage.drain()
-                if self._cls.archived_above is not None and self._born:
-                    self._state.upkeep.relieve(self._cls.archived_above)
-        finally:
-            if self._state is not None:  # else it broke
-                self._drained(self._state)
-
-    def merge_due(self) -> Merge | None:
-        """Return files of message ids that should become one; `run` it on any thread."""
-        return self._state.storage.merge_due() if self._state is not None else None
-
-    @property
-    def archive_due(self) -> bool:
-        """Whether there may be an archive run to be done or finished."""
-        return self._state is not None and self._born and self._state.upkeep.due
-
-    def wants_archive(self) -> bool:
-        """Tell the same after a crash, too: wake and look."""
-        self._wake()
-        return self.archive_due
-
-    def archive_job(self) -> Job | None:
-        """Return the planned run, for an `Archiver`; None when there is nothing for one to do."""
-        state = self._wake()
-        run = state.runs.unfinished()
-        if run is None and state.upkeep.tidies:
-            return Job(self._lake, self._folder / DATABASE_FILE, None, state.runs.settled)
-        if run is None or run.state != PLANNED:
-            return None
-        return Job(self._lake, self._folder / DATABASE_FILE, run, state.runs.settled)
-
-    def settle_archive(self, committed: Committed | None) -> bool:
-        """Note that a run is in the archive, and let some of its rows go; tell whether all went.
-
-        Raises:
-            ArchiveMismatch: the run was another one; nothing is deleted.
-            StorageFull: there is no room now; nothing is lost.
-            ActivationBroken: throw this activation away.
-        """
-        state = self._wake()
-        with self._breaking(but=(StorageFull, ArchiveMismatch)):
-            done = state.storage.apart(partial(_settle, state, committed))
-        self._drained(state)
-        state.upkeep.ended(done=done)
-        return done
 
     def _own_turn(self, run: Callable[[State, object], None]) -> None:
         """Run a turn that no caller has asked for."""
@@ -320,9 +208,3 @@ class Activation(Life):
             return evaluate(Program.decode(program), self._object, state.call).encode()
         except CallerError as error:  # no program at all
             return Reply((), (Failure(0, pack_error(error)[0]),)).encode()
-
-
-def _settle(state: State, committed: Committed | None) -> bool:
-    if committed is not None:
-        return state.runs.settle(committed, state.now_ms)
-    return state.runs.clear()

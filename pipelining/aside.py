@@ -6,13 +6,12 @@ at once; a query of many seconds among them would hold the events of the whole g
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raydo.pipelining.promise import LazyCall, Promise
 
 if TYPE_CHECKING:
-    from raydo.pipelining.site import Site
+    pass
 
 R = TypeVar("R")
 
@@ -21,20 +20,6 @@ class AsideCall(LazyCall[R]):
     """A `@call(aside=True)`."""
 
     __slots__ = ()
-
-
-def aside_call(
-    site: Site,
-    parent: Promise[Any] | None,
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Promise[Any]:
-    """Make its promise; for its warning it remembers the line that called our caller."""
-    promise: AsideCall[Any] = AsideCall(site, parent, name, args, kwargs)
-    caller = sys._getframe(2)
-    promise._line = (caller.f_code.co_filename, caller.f_lineno)
-    return promise
 
 
 def goes_aside(promise: Promise[Any] | None) -> bool:

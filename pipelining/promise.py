@@ -223,9 +223,11 @@ def lazy_call(
     name: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    *,
+    kind: type[LazyCall[Any]] = LazyCall,
 ) -> Promise[Any]:
     """Make a `@call`'s promise; for its warning it remembers the line that called our caller."""
-    promise: LazyCall[Any] = LazyCall(site, parent, name, args, kwargs)
+    promise: LazyCall[Any] = kind(site, parent, name, args, kwargs)
     caller = sys._getframe(2)
     promise._line = (caller.f_code.co_filename, caller.f_lineno)
     return promise

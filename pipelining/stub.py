@@ -11,10 +11,10 @@ A class's name is its address: it is registered here, and only once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
-from raydo.pipelining.aside import aside_call
+from raydo.pipelining.aside import AsideCall
 from raydo.pipelining.errors import BadDeclaration, PromiseMisused, UnknownMethod, UnknownObject
 from raydo.pipelining.method import Method, exposed_by, methods_of
 from raydo.pipelining.noun import Noun, noun
@@ -112,7 +112,7 @@ def _remote(method: Method[..., Any]) -> Callable[..., Promise[Any]]:
             return send_cast(self._site, self._base, method.name, args, kwargs)
 
     else:
-        make = aside_call if method.aside else lazy_call
+        make = partial(lazy_call, kind=AsideCall) if method.aside else lazy_call
 
         def remote(self: StubObject, /, *args: Any, **kwargs: Any) -> Promise[Any]:
             method.check(args, kwargs)

@@ -12,7 +12,7 @@ from support.receiver import Receiver
 from support.shop import Shop
 
 from raydo.pipelining import delivery
-from raydo.pipelining.errors import ActivationBroken, ConnectionLost, Overloaded
+from raydo.pipelining.errors import ActivationBroken, ConnectionLost, NodeDown, Overloaded
 from raydo.pipelining.method import call
 from raydo.pipelining.noun import Noun
 
@@ -135,3 +135,33 @@ async def test_a_call_that_goes_aside_has_its_envelope_to_itself_and_one_for_its
     assert (first, same, orders) == ("one", ["one"], ["one"])
     assert [len(entries) for entries in receiver.envelopes] == [1, 1, 1]
     assert receiver.calls == ["order", "audit", "list_orders"]
+
+
+class Away(Receiver):
+    """Be away for the first few envelopes, as a machine is that starts again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = 3
+
+    async def deliver(self, noun: Noun, envelope: bytes) -> bytes:
+        if self.away:
+            self.away -= 1
+            raise NodeDown("The machine is away.")
+        return await super().deliver(noun, envelope)
+
+
+async def test_while_a_machine_is_away_casts_wait_and_whoever_asks_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_FIRST_S", 0.0002)
+    receiver = Away()
+    async with connected(receiver) as wire:
+        shop = wire.connection.stub(Bazaar, "acme")
+        with pytest.raises(NodeDown):
+            await shop.list_orders()
+        shop.order("one")
+        await wire.connection.flush()
+        assert await shop.list_orders() == ["one"]
+    assert receiver.away == 0
+    assert wire.errors == []

@@ -352,11 +352,16 @@ from raydo.pipelining.later import wait
 
 class Writing(Receiver):
     async def deliver(self, noun, envelope):
-        answer = await super().deliver(noun, envelope)
-        with open({out!r}, "a") as out:
-            out.write("".join(name + "\\n" for name in self.calls))
-        self.envelopes.clear()
-        return answer
+        # It stands for another process, which this one's signals do not interrupt.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        try:
+            answer = await super().deliver(noun, envelope)
+            with open({out!r}, "a") as out:
+                out.write("".join(name + "\\n" for name in self.calls))
+            self.envelopes.clear()
+            return answer
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 connection = make(Writing()).connection
 """

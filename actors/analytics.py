@@ -21,13 +21,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.object import DurableObject
+from raydo.actors.tallies import Ingested, Stats
 from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
 from raydo.pipelining.limits import (
@@ -51,32 +52,6 @@ WINDOW_S: Final = 60
 PAGE_VIEWS: Final = frozenset({"PageView", "Page View", "Page Viewed", "page_view", "$pageview"})
 OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
-
-
-class Rejected(TypedDict):
-    """Why one event of a batch was not taken."""
-
-    index: int
-    code: str
-    error: str
-
-
-class Ingested(TypedDict):
-    """What became of a batch; `ids` stands beside its items, None for the rejected."""
-
-    accepted: int
-    duplicates: int
-    rejected: list[Rejected]
-    ids: list[str | None]
-
-
-class Stats(TypedDict):
-    """The counters in memory; `truncated` when there are more event names than are listed."""
-
-    active: dict[str, int]
-    events: dict[str, int | float]
-    counters: dict[str, int | float]
-    truncated: bool
 
 
 class Analytics(DurableObject):

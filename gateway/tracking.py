@@ -9,8 +9,8 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from raydo.actors.analytics import Ingested
 from raydo.actors.event import parse_time
+from raydo.actors.tallies import Ingested
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Batch, Bodies, inline, many_events, one_event

@@ -21,13 +21,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.object import DurableObject
+from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
 from raydo.actors.tallies import Ingested, Stats
 from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
@@ -214,19 +215,20 @@ class Analytics(DurableObject):
         return changes(self, since, limit)
 
     @call(needs="read")
-    def settings(self) -> dict[str, str]:
-        """Tell the tenant's settings."""
-        return {"zone": self.zone}
+    def settings(self) -> Preferences:
+        """Tell what the tenant prefers: its zone, its week, what is kept and what is bounded."""
+        return preferences(self._state)
 
     @call
-    def set_zone(self, zone: str) -> dict[str, str]:
-        """Let the tenant's days begin by the clocks of another IANA zone.
+    def set_settings(self, **changes: Unpack[Wishes]) -> Preferences:
+        """Change some settings, all that are given or none; None goes back to what holds by itself.
 
         Raises:
-            InvalidArgument: no such zone.
+            InvalidArgument: there is no such setting, or it cannot be so.
         """
+        zone = self.zone
+        prefer(self._state, changes)
         if zone != self.zone:
-            self.zone = zone
             self._wake_timers()
         return self.settings()
 

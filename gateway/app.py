@@ -31,6 +31,7 @@ from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
 from raydo.gateway.operations import operations
+from raydo.gateway.preferring import preferring
 from raydo.gateway.probes import probes
 from raydo.gateway.queries import Queries
 from raydo.gateway.replies import failure, http_failure
@@ -100,6 +101,7 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
     )
     app.include_router(probes(backend))
     app.include_router(operations(backend, access))
+    app.include_router(preferring(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -1,10 +1,11 @@
-"""What the commands ask of a target: one query, and the list of tenants."""
+"""What the commands ask of a target: one query, the tenants, one tenant's settings."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from raydo.actors.analytics import Analytics
+from raydo.actors.preferences import Preferences, Wishes
 from raydo.actors.roster import roster
 from raydo.gateway.target import Target
 
@@ -23,3 +24,10 @@ def list_tenants(target: Target) -> list[dict[str, Any]]:
         return roster(target.data, [])
     found: list[dict[str, Any]] = target.ask("GET", "/admin/tenants")["tenants"]
     return found
+
+
+async def settings_of(target: Target, tenant: str, changes: Wishes) -> Preferences:
+    """Change some of a tenant's settings, or none, and tell them all."""
+    async with target.connect() as connection:
+        stub = connection.stub(Analytics, tenant)
+        return await (stub.set_settings(**changes) if changes else stub.settings())

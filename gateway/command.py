@@ -151,6 +151,29 @@ def tenants(*, url: Url = None, key: Key = None, data: Data = None, json: Json =
 
 
 @app.command()
+def settings(
+    changes: options.Changes = None,
+    *,
+    tenant: Tenant = "default",
+    url: Url = None,
+    key: Key = None,
+    data: Data = None,
+) -> None:
+    """Show a tenant's settings, or change some: `raydo settings -t acme zone=Europe/Berlin`.
+
+    zone, week_start, retention_months, events_per_second, events_per_month, origins (with commas);
+    NAME= goes back to what holds by itself.
+    """
+    from raydo.gateway import printing
+    from raydo.gateway.asking import settings_of
+    from raydo.gateway.preferring import read_changes
+    from raydo.gateway.target import target
+
+    wanted = read_changes(changes or [])
+    printing.show_json(asyncio.run(settings_of(target(url, data, key), tenant, wanted)))
+
+
+@app.command()
 def archive(
     *,
     tenant: Tenant = "default",

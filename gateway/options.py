@@ -192,6 +192,9 @@ Expires = Annotated[
 ]
 Server = Annotated[bool, typer.Option("--server", help="The keys of the server itself.")]
 
+# Of settings
+Changes = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]…", help="What to set.")]
+
 # Of a repair
 Object = Annotated[str, typer.Option("--object", metavar="CLASS", help="Which durable object.")]
 AcceptLoss = Annotated[

@@ -113,6 +113,11 @@ IMPORT_LINE_BYTES_MAX: Final = 1024 * 1024  # one line of a file; far over EVENT
 IMPORT_SAMPLE_ROWS: Final = 1_000  # CSV rows that decide which columns are numbers
 IMPORT_REASONS_MAX: Final = 10  # rejected lines that the report shows
 
+# A tenant's preferences
+RETENTION_MONTHS_MAX: Final = 1_200  # a century
+QUOTA_EVENTS_MAX: Final = 10**12  # whoever wants more sets none
+ORIGINS_MAX: Final = 100
+
 # Counters
 COUNTER_KEYS_MAX: Final = 200_000  # of one object; keys carry user ids
 COUNTER_KEY_BYTES_MAX: Final = 512  # a prefix of ours and an id of EVENT_ID_BYTES_MAX

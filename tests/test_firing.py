@@ -586,9 +586,9 @@ def test_another_zone_is_a_reason_to_roll_up(live: Any) -> None:
     acme.call("track", "A", userId="u1")
     acme.clock.advance(hours=1)
     assert acme.activation.fire() == SUNDAY_MS
-    acme.call("set_zone", "UTC")
+    acme.call("set_settings", zone="UTC")
     assert acme.activation.next_due_ms == SUNDAY_MS
-    acme.call("set_zone", "Asia/Kolkata")
+    acme.call("set_settings", zone="Asia/Kolkata")
     acme.clock.advance(minutes=30)  # its hours are full at our half ones
     assert acme.activation.fire() == SUNDAY_MS - 11 * HOUR_MS // 2
     rows = on_disk(acme.data, "SELECT hour FROM hourly_events")

@@ -39,7 +39,7 @@ def call(name: str, target: int = -1) -> Call:
         ("stats", False, True),
         ("degraded", False, True),
         ("ingest", False, False),
-        ("set_zone", False, False),
+        ("set_settings", False, False),
         ("archive", False, False),
         ("on_start", False, False),
         ("nope", False, False),

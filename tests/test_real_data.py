@@ -112,5 +112,5 @@ def test_every_day_of_every_tenant_equals_a_plain_computation_in_four_zones(
                 days = sorted(expected)
                 assert answered(world, stub, zone, days[0], days[-1]) == expected
                 if zone == (chosen := ZONES[len(tenant) % len(ZONES)]):
-                    world.wait(stub.set_zone(chosen))
+                    world.wait(stub.set_settings(zone=chosen))
                     assert in_tables(world, stub) == expected

@@ -108,7 +108,7 @@ def test_every_answer_equals_a_plain_computation_before_during_and_after_an_arch
         for name, events in tenants.items():
             stub = world.stub(Analytics, name)
             zone = ZONES[len(name) % len(ZONES)]
-            world.wait(stub.set_zone(zone))
+            world.wait(stub.set_settings(zone=zone))
             early, late = events[: -len(events) // 10], events[-len(events) // 10 :]
             send(world, stub, early)
             older_than_s = (world.now_ms - max(map(at_ms, events)) + WEEK_MS) / 1000

@@ -236,7 +236,7 @@ class Clients:
         ]
         for connection in connections:
             await stack.enter_async_context(connection)
-        await connections[0].stub(raydo.Analytics, account.tenant).set_zone(account.zone)
+        await connections[0].stub(raydo.Analytics, account.tenant).set_settings(zone=account.zone)
         http = self.https[account.tenant] = Http(client, account, self.traffic)
         return Crowd(account, http, self.traffic, self._random).jobs(connections)
 

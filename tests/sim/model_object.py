@@ -190,9 +190,16 @@ class AnalyticsModel:
     # The zone and the timers
 
     def do_settings(self) -> Any:
-        return {"zone": self.zone}
+        return {
+            "zone": self.zone,
+            "week_start": "monday",
+            "retention_months": None,
+            "events_per_second": None,
+            "events_per_month": None,
+            "origins": [],
+        }
 
-    def do_set_zone(self, zone: str) -> Any:
+    def do_set_settings(self, zone: str) -> Any:
         if zone != self.zone:
             self.effect()
             self.zone = zone

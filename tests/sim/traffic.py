@@ -189,7 +189,8 @@ class Traffic:
         return Call("remind_in", (self.random.choice((30, 600, 86_400)),))
 
     def zone(self) -> Call:
-        return Call("set_zone", (self.random.choice(ZONES[1:]),))  # anybody can see that it was set
+        zone = self.random.choice(ZONES[1:])
+        return Call("set_settings", (), {"zone": zone})  # anybody can see that it was set
 
     def big(self) -> Call:
         return Call("big", (17_000,))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from raydo.gateway.vendor_schema import operations as vendor_operations
+
 Schema = dict[str, Any]
 
 
@@ -222,6 +224,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
         ),
         "description": "A WebSocket on the same path speaks Cap'n Web as long as it is open.",
     },
+    **vendor_operations(),
 }
 
 

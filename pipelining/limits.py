@@ -40,6 +40,10 @@ REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry
 FRAME_FILL_BYTES: Final = 4 * 1024 * 1024  # a frame that is this full takes no more calls
+NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the next, in one message
+CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
+CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
+CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait

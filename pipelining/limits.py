@@ -170,6 +170,21 @@ QUERY_TURN_WALL_S: Final = 0.5  # the same bound on a machine that is busy, or h
 COHORTS_MAX: Final = 120  # of one /retention
 DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
 
+# Metrics
+POINTS_MAX: Final = 3_660  # periods of one series: ten years of days, or 146 days of hours
+FILTERS_MAX: Final = 20  # of one metric; SQLite binds 100 values at most, and a filter takes two
+FILTER_VALUE_BYTES_MAX: Final = 1_024
+PROPERTY_NAME_BYTES_MAX: Final = 200  # as an event's name
+BREAKDOWN_VALUES_MAX: Final = 100  # values of a property with a series each; the rest is one more
+BREAKDOWN_VALUES: Final = 10  # of these by default: what a chart can show
+TOP_VALUES_MAX: Final = 1_000  # values that one /top lists
+TOP_VALUES: Final = 10
+FUNNEL_STEPS_MAX: Final = 8  # each is two passes over the events of the steps
+FUNNEL_WINDOW_S_MAX: Final = 366 * 86_400  # a year, as Mixpanel has it
+FUNNEL_WINDOW_S: Final = 14 * 86_400  # PostHog's default
+TIMELINE_EVENTS_MAX: Final = 1_000  # of one page of a person's events
+TIMELINE_EVENTS: Final = 50
+
 # The processes that answer queries
 QUERY_WORKERS: Final = 4  # processes that answer queries; each takes one at a time
 QUERY_WAITING_MAX: Final = 64  # queries that wait for a process before the next gets 503

@@ -29,6 +29,7 @@ from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.metrics import Metrics
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
+from raydo.actors.quota import Quota, spend
 from raydo.actors.tallies import Ingested, Stats
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
 from raydo.pipelining.limits import (
@@ -81,7 +82,7 @@ class Analytics(Metrics):
         `more` are the event's other fields: userId, anonymousId, timestamp, messageId, context.
 
         Raises:
-            InvalidEvent: it breaks a rule for events.
+            InvalidEvent: it breaks a rule for events. QuotaExceeded: it is one too many.
         """
         from raydo.actors.event import parse
 
@@ -103,10 +104,11 @@ class Analytics(Metrics):
     ) -> Ingested:
         """Record a batch of events, each the raw JSON of one; a bad one is rejected alone.
 
-        `historical` is for imports: an event's own `receivedAt` then is its receipt.
+        `historical` is for imports: an event's own `receivedAt` then is its receipt, and no quota
+        counts it.
 
         Raises:
-            TooLarge: more than BATCH_EVENTS_MAX.
+            TooLarge: more than BATCH_EVENTS_MAX. QuotaExceeded: over a quota; nothing was taken.
             InvalidArgument: no list, or a time that is none.
         """
         from raydo.actors.event import Event, parse_all
@@ -121,8 +123,8 @@ class Analytics(Metrics):
             items, received_ms, sent_at_ms, new_id=self.pipeline.new_id, historical=historical
         )
         events = [event for event in parsed if isinstance(event, Event)]
-        accepted = self._admit(events)
-        return {
+        accepted, quota = self._admit(events, free=historical)
+        done: Ingested = {
             "accepted": accepted,
             "duplicates": len(events) - accepted,
             "rejected": [
@@ -132,6 +134,9 @@ class Analytics(Metrics):
             ],
             "ids": [event.id if isinstance(event, Event) else None for event in parsed],
         }
+        if quota is not None:
+            done["quota"] = quota
+        return done
 
     @call(needs="read")
     def stats(self) -> Stats:
@@ -236,10 +241,15 @@ class Analytics(Metrics):
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]
 
-    def _admit(self, events: Sequence[Event]) -> int:
-        """Emit events and count those that are new."""
+    def _admit(self, events: Sequence[Event], *, free: bool = False) -> tuple[int, Quota | None]:
+        """Emit events and count those that are new, on the quotas too unless they are `free`.
+
+        Raises:
+            QuotaExceeded: a quota has no room for all that are new.
+        """
         new = self.pipeline.admit(events, STREAM)
         fresh = [event for event, is_new in zip(events, new, strict=True) if is_new]
+        quota = None if free else spend(self._state, self.counters, len(fresh))
         if fresh:
             self._wake_timers()
         counters = self.counters
@@ -252,7 +262,7 @@ class Analytics(Metrics):
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
-        return len(fresh)
+        return len(fresh), quota
 
     def _join_presence(self, previous: str, person: str) -> None:
         """Let a person who turned out to be another one be active once."""

@@ -123,6 +123,21 @@ IMPORT_REASONS_MAX: Final = 10  # rejected lines that the report shows
 RETENTION_MONTHS_MAX: Final = 1_200  # a century
 QUOTA_EVENTS_MAX: Final = 10**12  # whoever wants more sets none
 ORIGINS_MAX: Final = 100
+ORIGINS_S: Final = 10.0  # how long a gateway believes a tenant's list of origins, as KEY_VERDICT_S
+ORIGINS_KNOWN_MAX: Final = 20_000  # tenants whose list a gateway remembers
+PREFLIGHT_S: Final = 600  # how long a browser need not ask again; it would believe up to two hours
+QUOTA_BURST_S: Final = 10  # of a quota by the second that may come at once: a client's whole queue
+QUOTA_MONTH_KEPT_S: Final = 62 * 86_400  # a month's count: for that month, and to look at after it
+
+# What other vendors' clients send. An event of theirs has EVENT_BYTES_MAX as any other, and a body
+# BODY_BYTES_MAX, which is below PostHog's 20 MB; its SDKs send 5 MB at most.
+SEGMENT_BATCH_BYTES_MAX: Final = 500 * 1024  # Segment's limit, and RudderStack's SDKs keep to it
+SCRIPT_CACHE_S: Final = 3_600  # a browser keeps /raydo.js so long: what is fixed is everywhere then
+USER_AGENT_CHARS_MAX: Final = 1_000  # of a browser's name; real ones have some hundred
+FORM_FIELDS_MAX: Final = 32  # of a form; Mixpanel's SDKs send five
+MIXPANEL_SECONDS_MAX: Final = (
+    1e11  # a larger time is in milliseconds: in seconds it is the year 5138
+)
 
 # Counters
 COUNTER_KEYS_MAX: Final = 200_000  # of one object; keys carry user ids

@@ -3,11 +3,11 @@
 Written with nothing that another durable object doesn't have. What it counts in memory (L0):
 
     event:{name}        events by name, EVENT_NAMES_MAX of them; further names count as "(other)"
-    active:{user}       when each user was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
+    active:{person}     when each person was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
-Days are answered from the rollups, which are exact at every moment, and the rest by SQL. Two timers
+Its metrics are those of `Metrics`. Two timers
 bring the tables `hourly_events` and `daily_metrics` up to date, each hour and at 3 in the morning; no
 answer waits for them, since a read does the same before it reads. What they spare is that read's
 time, and they leave the file's tables right for other tools.
@@ -27,15 +27,13 @@ from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
-from raydo.actors.object import DurableObject
+from raydo.actors.metrics import Metrics
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
 from raydo.actors.quota import Quota, spend
 from raydo.actors.tallies import Ingested, Stats
-from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
 from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
-    DAYS_MAX,
     EVENT_NAMES_MAX,
     LAKE_RECENT_ROWS_MAX,
     LAKE_ROWS_MIN,
@@ -47,7 +45,6 @@ from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
     from raydo.actors.event import Event
-    from raydo.actors.retention import Cohort
 
 STREAM: Final = "analytics"
 WINDOW_S: Final = 60
@@ -56,7 +53,7 @@ OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
 
 
-class Analytics(DurableObject):
+class Analytics(Metrics):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
@@ -66,6 +63,7 @@ class Analytics(DurableObject):
         self.keys = Keys(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
+        self.pipeline.on_join = self._join_presence
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
         self.every.hour(self.roll_up_hour)
         self.every.day.at("3am")(self.roll_up_day)
@@ -158,39 +156,6 @@ class Analytics(DurableObject):
     def active_users(self, within_s: float = WINDOW_S) -> int:
         """Count the users whose latest event lies within `within_s` seconds, PRESENCE_S at most."""
         return self.counters.count("active:*", within_s)
-
-    @call(js="getDAU", alias=("get_dau",), needs="read")
-    def dau(self, days: int = 7, tz: str | None = None, to: str | None = None) -> list[DayMetrics]:
-        """Count users and events by calendar day, newest first, days without events too.
-
-        The days are those of the tenant's zone, or of `tz`, and end today, or with `to`.
-
-        Raises:
-            InvalidArgument: no such number of days, zone or date.
-        """
-        if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= DAYS_MAX:
-            raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
-        last = None if to is None else parse_date(to)
-        return self.rollups.days(days, tz or self.zone, last, self.now_ms)
-
-    @call(js="getRetention", alias=("get_retention",), needs="read")
-    def retention(
-        self,
-        period: str = "week",
-        since: str | None = None,
-        to: str | None = None,
-        tz: str | None = None,
-    ) -> list[Cohort]:
-        """Count who came again, by the day, week or month in which they were first seen ever.
-
-        Cohorts run from the one that holds the date `since`, or the latest few, to today or `to`.
-
-        Raises:
-            InvalidArgument: no such period, zone or date, or too many cohorts.
-        """
-        first = None if since is None else parse_date(since)
-        last = None if to is None else parse_date(to)
-        return self.rollups.retention(period, tz or self.zone, first, last, self.now_ms)
 
     @call(aside=True, needs="read")
     def query(
@@ -291,12 +256,17 @@ class Analytics(DurableObject):
         names = Counter(event.event for event in fresh)
         counters.incr_many((f"event:{name}", count) for name, count in names.items())
         # What happened too long ago to matter now changes neither.
-        for user, (count, at_ms) in _latest_by_user(fresh).items():
+        persons = self.pipeline.identities.persons({e.user_id for e in fresh if e.user_id})
+        for user, (count, at_ms) in _latest_by_person(fresh, persons).items():
             counters.incr(f"active:{user}", count, ttl=PRESENCE_S, at_ms=at_ms)
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
         return len(fresh), quota
+
+    def _join_presence(self, previous: str, person: str) -> None:
+        """Let a person who turned out to be another one be active once."""
+        self.counters.fold(f"active:{previous}", f"active:{person}")
 
     def _wake_timers(self) -> None:
         alarms = self.alarms
@@ -310,11 +280,14 @@ def _moment(ms: object) -> int:
     return ms
 
 
-def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
-    """Count each user's events, and find the moment of the latest."""
+def _latest_by_person(
+    events: Sequence[Event], persons: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Count each person's events, and find the moment of the latest."""
     latest: dict[str, tuple[int, int]] = {}
     for event in events:
         if event.user_id is not None:
-            count, at_ms = latest.get(event.user_id, (0, 0))
-            latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
+            person = persons.get(event.user_id, event.user_id)
+            count, at_ms = latest.get(person, (0, 0))
+            latest[person] = (count + 1, max(at_ms, event.timestamp_ms))
     return latest

@@ -31,6 +31,7 @@ from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
 from raydo.gateway.intake import Intake
+from raydo.gateway.metrics import Metrics
 from raydo.gateway.operations import operations
 from raydo.gateway.preferring import preferring
 from raydo.gateway.probes import probes
@@ -116,12 +117,20 @@ def _hot_routes(
     backend: Backend, bodies: Bodies, access: Access, capnweb: CapnWeb
 ) -> dict[tuple[str, str], Endpoint]:
     queries = Queries(backend, bodies, access)
+    metrics = Metrics(backend, bodies, access)
     return {
         **routes(Intake(backend, bodies, access)),
         ("GET", "/stats"): Endpoint(queries.stats),
         ("GET", "/dau"): Endpoint(queries.dau),
         ("GET", "/retention"): Endpoint(queries.retention),
         ("POST", "/query"): Endpoint(queries.query),
+        ("GET", "/timeseries"): Endpoint(metrics.timeseries),
+        ("GET", "/active"): Endpoint(metrics.active),
+        ("GET", "/top"): Endpoint(metrics.top),
+        ("POST", "/funnel"): Endpoint(metrics.funnel),
+        # An id may have slashes.
+        ("GET", "/users/{user_id:path}"): Endpoint(metrics.user),
+        ("GET", "/events/{message_id:path}"): Endpoint(metrics.event),
         ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, access, capnweb).rpc),
     }
 

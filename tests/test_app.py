@@ -164,7 +164,7 @@ async def test_every_route_is_documented(gateway: httpx.AsyncClient) -> None:
     app = gateway._transport.app  # type: ignore[attr-defined]
     hidden = {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
     served = {
-        (route.path, method.lower())
+        (getattr(route, "path_format", route.path), method.lower())
         for route in app.routes
         for method in getattr(route, "methods", None) or ()
         if method not in {"HEAD", "OPTIONS"} and route.path not in hidden

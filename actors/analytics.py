@@ -23,6 +23,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from raydo.actors.audit import shape
+from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
@@ -59,10 +61,12 @@ class Analytics(DurableObject):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
+    audit = Exposed(AuditLog)
     keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
         self.keys = Keys(self._state)
+        self.audit = AuditLog(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
@@ -201,6 +205,7 @@ class Analytics(DurableObject):
             InvalidArgument: parameters, limit or `as_of` cannot be read.
         """
         reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
+        self._state.audit.remark({"sql": shape(sql), "as_of": as_of})
         return reply
 
     @call(needs="read")
@@ -226,11 +231,14 @@ class Analytics(DurableObject):
         Raises:
             InvalidArgument: there is no such setting, or it cannot be so.
         """
-        zone = self.zone
+        before = self.settings()
         prefer(self._state, changes)
-        if zone != self.zone:
+        after = self.settings()
+        if after != before:
+            self._state.audit.note("settings", dict(changes))
+        if after["zone"] != before["zone"]:
             self._wake_timers()
-        return self.settings()
+        return after
 
     def roll_up_hour(self) -> None:
         """Write the hours and days that changed into `hourly_events` and `daily_metrics`."""

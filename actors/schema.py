@@ -14,13 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, jobs, lake_runs, migrations, outgoing, rollups
+from raydo.actors import audit, idset, jobs, lake_runs, migrations, outgoing, rollups
 from raydo.actors.database import Database
 from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -66,6 +66,7 @@ _TABLES: Final = (
         last_error TEXT
     ) WITHOUT ROWID""",
     migrations.TABLE,
+    *audit.TABLES,
     outgoing.TABLE,
     jobs.TABLE,
     *rollups.TABLES,

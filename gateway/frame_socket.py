@@ -107,7 +107,7 @@ class _Talk:
     async def _deliver(self, cls: str, tenant: str, envelope: bytes) -> bytes:
         target = noun(cls, tenant)
         caller = await self._access.caller(self._scope)  # each time: keys end
-        caller.check_envelope(target, envelope)
+        envelope = caller.check_envelope(target, envelope)
         return await self._backend.deliver(target, envelope)
 
 

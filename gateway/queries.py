@@ -65,10 +65,10 @@ class Queries:
 
     async def query(self, scope: Scope, receive: Receive) -> Response:
         """Run one read-only SELECT over the tenant's own data."""
-        tenant = await self._access.tenant(scope, parameters(scope), "read")
+        caller, tenant = await self._access.admitted(scope, parameters(scope), "read")
         async with self._bodies.read(scope, receive) as body:
             question = decode_json(body, Question)
-        stub = self._backend.analytics(tenant)
+        stub = self._backend.analytics(tenant, caller.by)
         reply = stub.query(question.sql, question.params, question.limit, question.asOf)
         return _marked(*await asyncio.gather(reply, stub.degraded()), inside=True)
 

@@ -47,7 +47,7 @@ class Rpc:
         caller = await self._access.caller(scope)
         async with self._bodies.read(scope, receive) as body:
             target, envelope = addressed(body)
-            caller.check_envelope(target, envelope)
+            envelope = caller.check_envelope(target, envelope)
             reply = await self._backend.deliver(target, envelope)
         return Response(reply, media_type=MSGPACK)
 

@@ -94,12 +94,15 @@ class Sender:
         outbox: Outbox,
         session: bytes,
         on_room: Callable[[], None],
+        *,
+        by: str = "",
     ) -> None:
         self.noun = noun
         self.next_n = 1
         self._transport = transport
         self._outbox = outbox
         self._session = session
+        self._by = by  # who it is that sends
         self._on_room = on_room
         self._frames: dict[int, Frame] = {}  # unsettled, by number, in order
         self._marks: list[tuple[int, Callable[[], None]]] = []
@@ -199,7 +202,9 @@ class Sender:
 
     async def _exchange(self, frames: list[Frame]) -> list[Answer]:
         acked_to = next(iter(self._frames)) - 1
-        entries = [Entry(self._session, frame.n, acked_to, frame.program) for frame in frames]
+        entries = [
+            Entry(self._session, frame.n, acked_to, frame.program, self._by) for frame in frames
+        ]
         try:
             async with asyncio.timeout(self._outbox.timeout_s):
                 data = await self._transport.send(self.noun, encode_envelope(entries))

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from raydo.actors import export
 from raydo.actors.audit import shape
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
@@ -206,6 +207,29 @@ class Analytics(DurableObject):
         """
         reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
         self._state.audit.remark({"sql": shape(sql), "as_of": as_of})
+        return reply
+
+    @call
+    def export_plan(
+        self, since: str | None = None, to: str | None = None, tz: str | None = None
+    ) -> export.Plan:
+        """Begin an export of the events of some days, or of all: see `export`.
+
+        Raises:
+            InvalidArgument: no such date or zone.
+        """
+        made = export.plan(self._state, since, to, tz)
+        self._state.audit.note("export", {"from": since, "to": to, "events": made["events"]})
+        return made
+
+    @call(aside=True)
+    def export_stretch(self, after_seq: int, plan: export.Plan) -> dict[str, Any]:
+        """Give the next rows of an export, up to `export.end_of`, as a query's reply.
+
+        Raises:
+            InvalidArgument: it is no plan. Unavailable: not now.
+        """
+        reply: dict[str, Any] = self._state.asks.later(export.stretch(after_seq, plan))
         return reply
 
     @call(needs="read")

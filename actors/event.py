@@ -41,12 +41,14 @@ from raydo.pipelining.limits import (
     EVENT_ID_BYTES_MAX,
     EVENT_NAME_BYTES_MAX,
     FUTURE_S_MAX,
+    IMPORT_SLACK_BYTES,
 )
 
 CLAMPED: Final = 1  # the timestamp lay too far ahead and is the receipt's
 BOT: Final = 2
 MADE_ID: Final = 4  # the id is ours, so the event cannot be a repetition
 
+_KEPT_FLAGS: Final = range(8)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FUTURE_MS: Final = FUTURE_S_MAX * 1000
 _SHORT: Final = EVENT_NAME_BYTES_MAX // 4  # characters that fit, whatever UTF-8 makes of them
@@ -89,6 +91,7 @@ class _Wire(msgspec.Struct, gc=False):
     anonymous_id: Scalar = None
     received: Any = msgspec.field(name="receivedAt", default=None)
     received_at: Any = None
+    flags: Any = msgspec.field(name="raydoFlags", default=None)  # of an export
 
 
 class _Properties(msgspec.Struct, gc=False):
@@ -120,7 +123,8 @@ def parse(
 ) -> Event:
     """Read one event; `sent_at_ms` is its batch's `sentAt`, and the event's own wins.
 
-    A `historical` event is an import's: its own `receivedAt`, if it has one, is its receipt.
+    A `historical` event is an import's: its own `receivedAt`, if it has one, is its receipt, and
+    the marks that an export gave it (`raydoFlags`) hold.
 
     Raises:
         InvalidEvent: it breaks a rule; the sentence names the place as `$.path`.
@@ -152,7 +156,7 @@ def _parse(
 ) -> Event:
     # One function for what every event needs, and another one only for what few do: at this
     # size calls would be the greater part of the work.
-    wire = _read(item if type(item) is bytes else _encode(item))
+    wire = _read(item if type(item) is bytes else _encode(item), historical)
     if historical:
         received_ms = _receipt(wire, received_ms)
     name, properties, inner, context, flags = wire.event, "{}", _NO_PROPERTIES, None, 0
@@ -174,6 +178,8 @@ def _parse(
     if wire.timestamp is not None and wire.timestamp != "":
         timestamp_ms, clamped = _timestamp(wire.timestamp, wire.sent, received_ms, sent_at_ms)
         flags |= clamped
+    if historical and wire.flags in _KEPT_FLAGS:
+        flags |= wire.flags & (BOT | CLAMPED)
     message_id = _first(wire.message, wire.message_id, None, None, "messageId")
     if message_id is None:
         message_id, flags = new_id(), flags | MADE_ID
@@ -191,8 +197,8 @@ def _parse(
     return _new(Event, event)
 
 
-def _read(raw: bytes) -> _Wire:
-    if len(raw) > EVENT_BYTES_MAX:
+def _read(raw: bytes, historical: bool) -> _Wire:
+    if len(raw) > EVENT_BYTES_MAX + IMPORT_SLACK_BYTES * historical:
         raise TooLarge(f"An event has at most {EVENT_BYTES_MAX} bytes; this one has {len(raw)}.")
     try:
         return _wire(raw)

@@ -1,4 +1,4 @@
-"""The commands that govern data: `raydo audit`, `raydo token`."""
+"""The commands that govern data: `raydo audit`, `raydo export`, `raydo token`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 
 import typer
 
+from raydo.gateway import options
 from raydo.gateway.options import Data, Json, Key, Server, Tenant, TokenExpires, Url
 from raydo.gateway.options import Limit as Rows
 from raydo.gateway.target import target
@@ -32,6 +33,24 @@ def audit(
     show(rows)
 
 
+def export(
+    file: options.ExportFile,
+    *,
+    tenant: Tenant = "default",
+    since: options.From = None,
+    to: options.To = None,
+    tz: options.Zone = None,
+    url: Url = None,
+    key: Key = None,
+    data: Data = None,
+) -> None:
+    """Write a tenant's events into a file, from which `raydo import` brings them back."""
+    from raydo.gateway.saving import save_events
+
+    saved = asyncio.run(save_events(target(url, data, key), tenant, file, (since, to, tz)))
+    typer.echo(f"{saved:,} events are in {file}.", err=True)
+
+
 def token(
     *,
     tenant: Tenant = "default",
@@ -54,7 +73,7 @@ def token(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands to the program."""
-    for command in (audit, token):
+    for command in (audit, export, token):
         app.command()(command)
 
 

@@ -285,6 +285,12 @@ LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: querie
 LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
 LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists
 
+# Exports
+EXPORT_STRETCH_SEQS: Final = 10_000  # of one query of an export
+EXPORT_GROUP_ROWS: Final = 50_000  # of one row group of a Parquet export, which is in memory
+EXPORT_TRIES_MAX: Final = 20  # of one stretch, while the object or the archive is busy
+IMPORT_SLACK_BYTES: Final = 4_096  # what an export adds to an event that was as large as may be
+
 # Audit log
 AUDIT_ROWS_MAX: Final = 250_000  # of one tenant before queries are no longer recorded: 50 MB
 AUDIT_REMARKS_MAX: Final = 1_000  # queries in memory before one of them makes its turn write

@@ -23,6 +23,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from raydo.actors import export
+from raydo.actors.audit import shape
+from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
@@ -57,10 +60,12 @@ class Analytics(Metrics):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
+    audit = Exposed(AuditLog)
     keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
         self.keys = Keys(self._state)
+        self.audit = AuditLog(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
         self.pipeline.on_join = self._join_presence
@@ -171,6 +176,30 @@ class Analytics(Metrics):
             InvalidArgument: parameters, limit or `as_of` cannot be read.
         """
         reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
+        self._state.audit.remark({"sql": shape(sql), "as_of": as_of})
+        return reply
+
+    @call
+    def export_plan(
+        self, since: str | None = None, to: str | None = None, tz: str | None = None
+    ) -> export.Plan:
+        """Begin an export of the events of some days, or of all: see `export`.
+
+        Raises:
+            InvalidArgument: no such date or zone.
+        """
+        made = export.plan(self._state, since, to, tz)
+        self._state.audit.note("export", {"from": since, "to": to, "events": made["events"]})
+        return made
+
+    @call(aside=True)
+    def export_stretch(self, after_seq: int, plan: export.Plan) -> dict[str, Any]:
+        """Give the next rows of an export, up to `export.end_of`, as a query's reply.
+
+        Raises:
+            InvalidArgument: it is no plan. Unavailable: not now.
+        """
+        reply: dict[str, Any] = self._state.asks.later(export.stretch(after_seq, plan))
         return reply
 
     @call(needs="read")
@@ -196,11 +225,14 @@ class Analytics(Metrics):
         Raises:
             InvalidArgument: there is no such setting, or it cannot be so.
         """
-        zone = self.zone
+        before = self.settings()
         prefer(self._state, changes)
-        if zone != self.zone:
+        after = self.settings()
+        if after != before:
+            self._state.audit.note("settings", dict(changes))
+        if after["zone"] != before["zone"]:
             self._wake_timers()
-        return self.settings()
+        return after
 
     def roll_up_hour(self) -> None:
         """Write the hours and days that changed into `hourly_events` and `daily_metrics`."""

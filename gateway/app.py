@@ -30,7 +30,9 @@ from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
+from raydo.gateway.governance import governance
 from raydo.gateway.intake import Intake
+from raydo.gateway.key_routes import key_routes
 from raydo.gateway.metrics import Metrics
 from raydo.gateway.operations import operations
 from raydo.gateway.preferring import preferring
@@ -103,6 +105,8 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
     )
     app.include_router(probes(backend))
     app.include_router(operations(backend, access))
+    app.include_router(key_routes(backend, access))
+    app.include_router(governance(backend, access))
     app.include_router(preferring(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)

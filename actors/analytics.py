@@ -3,7 +3,7 @@
 Written with nothing that another durable object doesn't have. What it counts in memory (L0):
 
     event:{name}        events by name, EVENT_NAMES_MAX of them; further names count as "(other)"
-    active:{user}       when each user was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
+    active:{person}     when each person was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
@@ -62,6 +62,7 @@ class Analytics(Metrics):
         self.keys = Keys(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
+        self.pipeline.on_join = self._join_presence
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
         self.every.hour(self.roll_up_hour)
         self.every.day.at("3am")(self.roll_up_day)
@@ -245,12 +246,17 @@ class Analytics(Metrics):
         names = Counter(event.event for event in fresh)
         counters.incr_many((f"event:{name}", count) for name, count in names.items())
         # What happened too long ago to matter now changes neither.
-        for user, (count, at_ms) in _latest_by_user(fresh).items():
+        persons = self.pipeline.identities.persons({e.user_id for e in fresh if e.user_id})
+        for user, (count, at_ms) in _latest_by_person(fresh, persons).items():
             counters.incr(f"active:{user}", count, ttl=PRESENCE_S, at_ms=at_ms)
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
         return len(fresh)
+
+    def _join_presence(self, previous: str, person: str) -> None:
+        """Let a person who turned out to be another one be active once."""
+        self.counters.fold(f"active:{previous}", f"active:{person}")
 
     def _wake_timers(self) -> None:
         alarms = self.alarms
@@ -264,11 +270,14 @@ def _moment(ms: object) -> int:
     return ms
 
 
-def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
-    """Count each user's events, and find the moment of the latest."""
+def _latest_by_person(
+    events: Sequence[Event], persons: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Count each person's events, and find the moment of the latest."""
     latest: dict[str, tuple[int, int]] = {}
     for event in events:
         if event.user_id is not None:
-            count, at_ms = latest.get(event.user_id, (0, 0))
-            latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
+            person = persons.get(event.user_id, event.user_id)
+            count, at_ms = latest.get(person, (0, 0))
+            latest[person] = (count + 1, max(at_ms, event.timestamp_ms))
     return latest

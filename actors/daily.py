@@ -72,8 +72,23 @@ class Daily:
             " SET events = events + excluded.events",
             [(*key, events) for key, events in counts.items()],
         )
+        self.change(totals)
+
+    def uncount(self, slots: Iterable[tuple[int, int, int, int]]) -> None:
+        """Take `(bucket, name, events, bots)` out of the counts of the buckets again."""
+        slots = list(slots)
+        self.count((bucket, name, -events, -bots) for bucket, name, events, bots in slots)
+        buckets = [(bucket,) for bucket in {slot[0] for slot in slots}]
+        for table in ("_raydo_buckets", "_raydo_counts"):
+            self._database.run_many(
+                f"DELETE FROM {table} WHERE bucket = ? AND events = 0",  # noqa: S608 - ours
+                buckets,
+            )
+
+    def change(self, buckets: Iterable[int]) -> None:
+        """Say that the days and hours of some buckets must be written anew."""
         self._database.run_many(
-            "INSERT OR IGNORE INTO _raydo_changed VALUES (?)", [(bucket,) for bucket in totals]
+            "INSERT OR IGNORE INTO _raydo_changed VALUES (?)", [(bucket,) for bucket in buckets]
         )
 
     def totals(
@@ -95,7 +110,11 @@ class Daily:
         totals = self._compute(changed, zone, bots=True)
         self._database.run_many(
             "REPLACE INTO daily_metrics VALUES (?, ?, ?)",
-            [(day.isoformat(), *total) for day, total in totals.items()],
+            [(day.isoformat(), *total) for day, total in totals.items() if total.events],
+        )
+        self._database.run_many(
+            "DELETE FROM daily_metrics WHERE date = ?",
+            [(day.isoformat(),) for day, total in totals.items() if not total.events],
         )
         for hours in changed.values():
             self._write_hours(hours, zone)

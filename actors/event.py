@@ -12,7 +12,8 @@ The rules (DESIGN section 7):
   With `sentAt` it becomes `received - (sentAt - timestamp)`, which takes out a client's wrong
   clock. More than a day ahead of its receipt it is the receipt, and marked `CLAMPED`.
 * A bot is marked `BOT`, never dropped: `context.bot` is true, or `properties.is_bot` is true, 1,
-  "1" or "true".
+  "1" or "true", or the event's own user agent is a known bot's (`context.userAgent` or
+  `user_agent`, or as vendors' clients have it among the properties).
 * Without a `messageId` the event gets a new id and is marked `MADE_ID`: nobody can send it twice.
 """
 
@@ -27,6 +28,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from raydo.actors.bots import is_bot
 from raydo.actors.event_checks import (
     check_depth,
     check_name,
@@ -97,10 +99,16 @@ class _Properties(msgspec.Struct, gc=False):
     anonymous: Scalar = msgspec.field(name="anonymousId", default=None)
     anonymous_id: Scalar = None
     is_bot: Any = None
+    agent: Any = msgspec.field(name="$raw_user_agent", default=None)
+    agent_of: Any = msgspec.field(name="$user_agent", default=None)
+    agent_by: Any = msgspec.field(name="$useragent", default=None)
+    agent_own: Any = msgspec.field(name="userAgent", default=None)
 
 
 class _Context(msgspec.Struct, gc=False):
     bot: Any = None
+    agent: Any = msgspec.field(name="userAgent", default=None)
+    user_agent: Any = None
 
 
 _wire = msgspec.json.Decoder(_Wire).decode
@@ -162,9 +170,13 @@ def _parse(
         properties, inner = _object(wire.properties, "$.properties", _properties)
         if inner.is_bot is not None and inner.is_bot in _BOT_MARKS:
             flags = BOT
+        agent = inner.agent or inner.agent_of or inner.agent_by or inner.agent_own
+        if agent is not None and is_bot(agent):
+            flags = BOT
     if wire.context not in _NOTHING:
         context, about = _object(wire.context, "$.context", _context)
-        if about.bot is True:
+        agent = about.agent or about.user_agent
+        if about.bot is True or (agent is not None and is_bot(agent)):
             flags = BOT
     user_id = _first(wire.user, wire.user_id, inner.user, inner.user_id, "userId")
     anonymous_id = _first(

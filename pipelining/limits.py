@@ -40,6 +40,10 @@ REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry
 FRAME_FILL_BYTES: Final = 4 * 1024 * 1024  # a frame that is this full takes no more calls
+NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the next, in one message
+CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
+CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
+CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
@@ -71,6 +75,8 @@ HOST_THREADS: Final = (
 EVENT_BYTES_MAX: Final = 32 * 1024  # Segment's limit
 EVENT_NAME_BYTES_MAX: Final = 200
 EVENT_ID_BYTES_MAX: Final = 256
+AGENT_CHARS_MAX: Final = 512  # of a user agent are looked at: more would only take longer
+AGENTS_CACHED_MAX: Final = 4_096  # user agents known to be bots or not: 3 MB at most
 EVENT_DEPTH_MAX: Final = 64  # nesting of properties; SQLite's JSON functions stop at 1,000
 BATCH_EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # after decompression: a gzip bomb ends here
@@ -145,6 +151,7 @@ USERS_CACHED_MAX: Final = 50_000  # user ids of a tenant whose number is in memo
 USER_SETS_BYTES_MAX: Final = 16 * 1024 * 1024  # sets of users of a tenant's buckets in memory
 USER_SET_REWRITE_BYTES: Final = 4_096  # a set up to one page of SQLite is simply written again
 USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written again
+USER_SETS_HELD_MAX: Final = 256  # sets that a merge or an erasure brings into memory at once
 USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
 ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
@@ -193,6 +200,7 @@ QUERY_NICENESS: Final = 5  # a process that answers queries yields to those that
 QUERY_ANSWERS_MAX: Final = 1_000  # of one process: what it remembers and leaks ends with it
 QUERY_START_S_MAX: Final = 30.0  # from the start of a process to its first word
 QUERY_RECENT_ROWS_MAX: Final = 2_000_000  # not archived yet, in one query over the archive
+QUERY_MERGED_IDS_MAX: Final = 1_000_000  # that a query over the archive reads: about 80 MB
 QUERY_TABLE_ROWS_MAX: Final = 200_000  # of an object's own table, in a query over the archive
 QUERY_PLANS_KEPT: Final = 16  # lists of an archive's files that a process remembers
 QUERY_PINS_MAX: Final = 3  # runs that may end while a query looks for its snapshot

@@ -16,8 +16,6 @@ from support.plain_metrics import Visit
 
 from raydo.actors.analytics import Analytics
 from raydo.actors.world import World
-from raydo.pipelining.errors import InvalidArgument
-from raydo.pipelining.limits import FILTERS_MAX, TOP_VALUES_MAX
 from raydo.pipelining.stub import Stub
 
 ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland")

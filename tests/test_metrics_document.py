@@ -17,7 +17,7 @@ from raydo.pipelining.stub import Stub
 
 DOCUMENT = Path(__file__).parents[1] / "METRICS.md"
 STATEMENT = re.compile(
-    r"^## (?P<heading>[^\n]+)\n(?P<text>[^#]*?)```sql\n(?P<sql>.*?)```", re.M | re.S
+    r"^## (?P<heading>[^\n]+)\n(?P<text>[^#]*?)```sql\n(?P<sql>.*?)```", re.MULTILINE | re.DOTALL
 )
 TENANT = "encode/starlette"
 FROM, TO = "2023-01-01", "2023-12-31"

@@ -3,7 +3,7 @@
 Written with nothing that another durable object doesn't have. What it counts in memory (L0):
 
     event:{name}        events by name, EVENT_NAMES_MAX of them; further names count as "(other)"
-    active:{user}       when each user was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
+    active:{person}     when each person was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from raydo.actors import export
+from raydo.actors import erasures, export, forgetting
 from raydo.actors.audit import shape
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
@@ -34,7 +34,7 @@ from raydo.actors.object import DurableObject
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
 from raydo.actors.tallies import Ingested, Stats
 from raydo.actors.zone import DayMetrics, parse_date
-from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
+from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge, Unavailable
 from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
     DAYS_MAX,
@@ -48,6 +48,7 @@ from raydo.pipelining.limits import (
 from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
+    from raydo.actors.erasures import Erased
     from raydo.actors.event import Event
     from raydo.actors.retention import Cohort
 
@@ -70,6 +71,7 @@ class Analytics(DurableObject):
         self.audit = AuditLog(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
+        self.pipeline.on_join = self._join_presence
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
         self.every.hour(self.roll_up_hour)
         self.every.day.at("3am")(self.roll_up_day)
@@ -276,9 +278,14 @@ class Analytics(DurableObject):
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, or at least to tidy up there."""
         upkeep = self._state.upkeep
+        kept = forgetting.expire(self._state)
         if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):
             return
-        if not upkeep.tidy() and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None:
+        if (
+            not kept
+            and not upkeep.tidy()
+            and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None
+        ):
             self.alarms.rest(self.archive_week)
 
     @call
@@ -295,6 +302,8 @@ class Analytics(DurableObject):
             before_ms = weekly_before(self.now_ms, self._state.upkeep.age_s)
         else:
             before_ms = self.now_ms - to_ms(older_than_s) if older_than_s else self.now_ms + 1
+        if self._state.erasures.waiting and self._state.erasures.count():
+            raise Unavailable("An erasure is under way; the archive waits for its end.")
         run = self._state.upkeep.plan(before_ms, 1)
         return None if run is None else told(run)
 
@@ -302,6 +311,36 @@ class Analytics(DurableObject):
     def archive_runs(self) -> list[ArchiveRun]:
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]
+
+    @call(needs="erase")
+    def erase(self, user_id: str) -> Erased:
+        """Plan to erase a person: the events of all its ids, everywhere, and what is known of it.
+
+        It is done beside the calls: `erasures` says how far it is. What arrives of the person from
+        now on is new, and stays.
+
+        Raises:
+            InvalidArgument: no user id. Overloaded: too many erasures wait.
+        """
+        return forgetting.erase(self._state, user_id)
+
+    @call(needs="erase")
+    def erasures(self) -> list[Erased]:
+        """List the erasures, the oldest first: how far they are, and what each has changed."""
+        return [erasures.told(each) for each in self._state.erasures.all()]
+
+    @call
+    def erase_again(self, listed: Sequence[Mapping[str, Any]]) -> list[Erased]:
+        """Erase again, after a restore of an older copy, whom `erasures` listed before it.
+
+        Raises:
+            InvalidArgument: it is no such list.
+        """
+        return forgetting.erase_again(self._state, listed)
+
+    def uncount(self, gone: Mapping[str, int], ids: Sequence[str], later: Sequence[Event]) -> int:
+        """See `erasing.Counting`."""
+        return forgetting.uncount(self, gone, ids, later)
 
     def _admit(self, events: Sequence[Event]) -> int:
         """Emit events and count those that are new."""
@@ -313,12 +352,17 @@ class Analytics(DurableObject):
         names = Counter(event.event for event in fresh)
         counters.incr_many((f"event:{name}", count) for name, count in names.items())
         # What happened too long ago to matter now changes neither.
-        for user, (count, at_ms) in _latest_by_user(fresh).items():
+        persons = self.pipeline.identities.persons({e.user_id for e in fresh if e.user_id})
+        for user, (count, at_ms) in _latest_by_person(fresh, persons).items():
             counters.incr(f"active:{user}", count, ttl=PRESENCE_S, at_ms=at_ms)
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
         return len(fresh)
+
+    def _join_presence(self, previous: str, person: str) -> None:
+        """Let a person who turned out to be another one be active once."""
+        self.counters.fold(f"active:{previous}", f"active:{person}")
 
     def _wake_timers(self) -> None:
         alarms = self.alarms
@@ -332,11 +376,14 @@ def _moment(ms: object) -> int:
     return ms
 
 
-def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
-    """Count each user's events, and find the moment of the latest."""
+def _latest_by_person(
+    events: Sequence[Event], persons: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Count each person's events, and find the moment of the latest."""
     latest: dict[str, tuple[int, int]] = {}
     for event in events:
         if event.user_id is not None:
-            count, at_ms = latest.get(event.user_id, (0, 0))
-            latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
+            person = persons.get(event.user_id, event.user_id)
+            count, at_ms = latest.get(person, (0, 0))
+            latest[person] = (count + 1, max(at_ms, event.timestamp_ms))
     return latest

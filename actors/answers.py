@@ -24,7 +24,7 @@ from raydo.actors.probe import Probe, explains, probe
 from raydo.actors.question import PRESENT, AsOf, Question
 from raydo.actors.result import distinct
 from raydo.actors.sandbox import Sandbox
-from raydo.actors.schema import VIEW_COLUMNS, VIEWS, use_calendar
+from raydo.actors.schema import PERSON, STORED_COLUMNS, VIEWS, use_calendar
 from raydo.actors.span import EVENTS
 from raydo.actors.statement import Statement, understand
 from raydo.actors.stop import Stop
@@ -46,14 +46,14 @@ from raydo.pipelining.limits import (
 
 _BUSY_S: Final = 1.0
 _THEN: Final = (
-    """CREATE TEMP VIEW events AS SELECT {columns}, local_date(timestamp) AS date
-        FROM main.raw_events WHERE appended_at <= {ms}""",
-    """CREATE TEMP VIEW daily_metrics AS SELECT date, count(DISTINCT user_id) AS dau,
+    """CREATE TEMP VIEW events AS SELECT {columns}, local_date(timestamp) AS date,
+        {person} AS person_id FROM main.raw_events WHERE appended_at <= {ms}""",
+    """CREATE TEMP VIEW daily_metrics AS SELECT date, count(DISTINCT person_id) AS dau,
         count(*) AS events FROM temp.events GROUP BY date""",
     """CREATE TEMP VIEW hourly_events AS SELECT local_hour(timestamp) AS hour, event,
         count(*) AS count FROM temp.events GROUP BY 1, 2""",
 )
-_STORED: Final = ", ".join(name for name in VIEW_COLUMNS.split() if name != "date")
+_STORED: Final = ", ".join(STORED_COLUMNS.split())
 
 
 class Answers:
@@ -222,7 +222,7 @@ def _begin(connection: sqlite3.Connection, question: Question, calendar: Calenda
     use_calendar(connection, calendar)
     then_ms = question.as_of.ms
     for statement in VIEWS if then_ms is None else _THEN:
-        connection.execute(statement.format(columns=_STORED, ms=then_ms))
+        connection.execute(statement.format(columns=_STORED, person=PERSON, ms=then_ms))
     connection.execute("BEGIN")
 
 

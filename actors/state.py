@@ -23,9 +23,12 @@ from raydo.actors.audit import Audit
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
+from raydo.actors.erasures import Erasures
 from raydo.actors.failure import failure, is_full
 from raydo.actors.jobs import Jobs
 from raydo.actors.lake_runs import Runs
+from raydo.actors.links import Identities
+from raydo.actors.merged_ids import MergedIds
 from raydo.actors.meta import Meta
 from raydo.actors.outgoing import Outgoing
 from raydo.actors.pipeline import Pipeline
@@ -79,7 +82,8 @@ class State:
         self.meta = Meta(database)
         self.counters = Counters(now_ms)
         self.counters.load(database.run("SELECT * FROM _raydo_counters"))
-        self.pipeline = Pipeline(storage.transaction.ids, new_id)
+        identities = Identities(MergedIds(database))
+        self.pipeline = Pipeline(storage.transaction.ids, new_id, identities)
         self.alarms = Alarms(database)
         self.outgoing = Outgoing(database, self.meta, new_id)
         self.jobs = Jobs(database)
@@ -87,6 +91,7 @@ class State:
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
+        self.erasures = Erasures(database)
         self.upkeep = Upkeep(self)
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin
@@ -185,7 +190,8 @@ class State:
         self.drained()
 
     def drained(self) -> None:
-        """Begin anew: a drain ended all marks of message ids."""
+        """Begin anew: a drain ended all marks of message ids, and stored who is who."""
+        self.pipeline.identities.settle(stored=self.storage.drained)
         self._seen = self.transaction.ids.mark()
 
     def undo(self, mark: Mark) -> None:

@@ -151,6 +151,7 @@ USERS_CACHED_MAX: Final = 50_000  # user ids of a tenant whose number is in memo
 USER_SETS_BYTES_MAX: Final = 16 * 1024 * 1024  # sets of users of a tenant's buckets in memory
 USER_SET_REWRITE_BYTES: Final = 4_096  # a set up to one page of SQLite is simply written again
 USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written again
+USER_SETS_HELD_MAX: Final = 256  # sets that a merge or an erasure brings into memory at once
 USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
 ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
@@ -184,6 +185,7 @@ QUERY_NICENESS: Final = 5  # a process that answers queries yields to those that
 QUERY_ANSWERS_MAX: Final = 1_000  # of one process: what it remembers and leaks ends with it
 QUERY_START_S_MAX: Final = 30.0  # from the start of a process to its first word
 QUERY_RECENT_ROWS_MAX: Final = 2_000_000  # not archived yet, in one query over the archive
+QUERY_MERGED_IDS_MAX: Final = 1_000_000  # that a query over the archive reads: about 80 MB
 QUERY_TABLE_ROWS_MAX: Final = 200_000  # of an object's own table, in a query over the archive
 QUERY_PLANS_KEPT: Final = 16  # lists of an archive's files that a process remembers
 QUERY_PINS_MAX: Final = 3  # runs that may end while a query looks for its snapshot
@@ -284,6 +286,9 @@ LAKE_SNAPSHOTS_S: Final = 30 * 86_400  # how long a snapshot is kept that is no 
 LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: queries end well before
 LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
 LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists
+
+# Erasures
+ERASURES_WAITING_MAX: Final = 1_000  # of one tenant that are not done; each reads its archive
 
 # Exports
 EXPORT_STRETCH_SEQS: Final = 10_000  # of one query of an export

@@ -7,7 +7,7 @@ Written with nothing that another durable object doesn't have. What it counts in
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
-Days are answered from the rollups, which are exact at every moment, and the rest by SQL. Two timers
+Its metrics are those of `Metrics`. Two timers
 bring the tables `hourly_events` and `daily_metrics` up to date, each hour and at 3 in the morning; no
 answer waits for them, since a read does the same before it reads. What they spare is that read's
 time, and they leave the file's tables right for other tools.
@@ -30,14 +30,13 @@ from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
-from raydo.actors.object import DurableObject
+from raydo.actors.metrics import Metrics
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
+from raydo.actors.quota import Quota, spend
 from raydo.actors.tallies import Ingested, Stats
-from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge, Unavailable
 from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
-    DAYS_MAX,
     EVENT_NAMES_MAX,
     LAKE_RECENT_ROWS_MAX,
     LAKE_ROWS_MIN,
@@ -50,7 +49,6 @@ from raydo.pipelining.method import Exposed, call, cast
 if TYPE_CHECKING:
     from raydo.actors.erasures import Erased
     from raydo.actors.event import Event
-    from raydo.actors.retention import Cohort
 
 STREAM: Final = "analytics"
 WINDOW_S: Final = 60
@@ -59,7 +57,7 @@ OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
 
 
-class Analytics(DurableObject):
+class Analytics(Metrics):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
@@ -90,7 +88,7 @@ class Analytics(DurableObject):
         `more` are the event's other fields: userId, anonymousId, timestamp, messageId, context.
 
         Raises:
-            InvalidEvent: it breaks a rule for events.
+            InvalidEvent: it breaks a rule for events. QuotaExceeded: it is one too many.
         """
         from raydo.actors.event import parse
 
@@ -112,10 +110,11 @@ class Analytics(DurableObject):
     ) -> Ingested:
         """Record a batch of events, each the raw JSON of one; a bad one is rejected alone.
 
-        `historical` is for imports: an event's own `receivedAt` then is its receipt.
+        `historical` is for imports: an event's own `receivedAt` then is its receipt, and no quota
+        counts it.
 
         Raises:
-            TooLarge: more than BATCH_EVENTS_MAX.
+            TooLarge: more than BATCH_EVENTS_MAX. QuotaExceeded: over a quota; nothing was taken.
             InvalidArgument: no list, or a time that is none.
         """
         from raydo.actors.event import Event, parse_all
@@ -130,8 +129,8 @@ class Analytics(DurableObject):
             items, received_ms, sent_at_ms, new_id=self.pipeline.new_id, historical=historical
         )
         events = [event for event in parsed if isinstance(event, Event)]
-        accepted = self._admit(events)
-        return {
+        accepted, quota = self._admit(events, free=historical)
+        done: Ingested = {
             "accepted": accepted,
             "duplicates": len(events) - accepted,
             "rejected": [
@@ -141,6 +140,9 @@ class Analytics(DurableObject):
             ],
             "ids": [event.id if isinstance(event, Event) else None for event in parsed],
         }
+        if quota is not None:
+            done["quota"] = quota
+        return done
 
     @call(needs="read")
     def stats(self) -> Stats:
@@ -160,39 +162,6 @@ class Analytics(DurableObject):
     def active_users(self, within_s: float = WINDOW_S) -> int:
         """Count the users whose latest event lies within `within_s` seconds, PRESENCE_S at most."""
         return self.counters.count("active:*", within_s)
-
-    @call(js="getDAU", alias=("get_dau",), needs="read")
-    def dau(self, days: int = 7, tz: str | None = None, to: str | None = None) -> list[DayMetrics]:
-        """Count users and events by calendar day, newest first, days without events too.
-
-        The days are those of the tenant's zone, or of `tz`, and end today, or with `to`.
-
-        Raises:
-            InvalidArgument: no such number of days, zone or date.
-        """
-        if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= DAYS_MAX:
-            raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
-        last = None if to is None else parse_date(to)
-        return self.rollups.days(days, tz or self.zone, last, self.now_ms)
-
-    @call(js="getRetention", alias=("get_retention",), needs="read")
-    def retention(
-        self,
-        period: str = "week",
-        since: str | None = None,
-        to: str | None = None,
-        tz: str | None = None,
-    ) -> list[Cohort]:
-        """Count who came again, by the day, week or month in which they were first seen ever.
-
-        Cohorts run from the one that holds the date `since`, or the latest few, to today or `to`.
-
-        Raises:
-            InvalidArgument: no such period, zone or date, or too many cohorts.
-        """
-        first = None if since is None else parse_date(since)
-        last = None if to is None else parse_date(to)
-        return self.rollups.retention(period, tz or self.zone, first, last, self.now_ms)
 
     @call(aside=True, needs="read")
     def query(
@@ -342,10 +311,15 @@ class Analytics(DurableObject):
         """See `erasing.Counting`."""
         return forgetting.uncount(self, gone, ids, later)
 
-    def _admit(self, events: Sequence[Event]) -> int:
-        """Emit events and count those that are new."""
+    def _admit(self, events: Sequence[Event], *, free: bool = False) -> tuple[int, Quota | None]:
+        """Emit events and count those that are new, on the quotas too unless they are `free`.
+
+        Raises:
+            QuotaExceeded: a quota has no room for all that are new.
+        """
         new = self.pipeline.admit(events, STREAM)
         fresh = [event for event, is_new in zip(events, new, strict=True) if is_new]
+        quota = None if free else spend(self._state, self.counters, len(fresh))
         if fresh:
             self._wake_timers()
         counters = self.counters
@@ -358,7 +332,7 @@ class Analytics(DurableObject):
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
-        return len(fresh)
+        return len(fresh), quota
 
     def _join_presence(self, previous: str, person: str) -> None:
         """Let a person who turned out to be another one be active once."""

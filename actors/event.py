@@ -12,7 +12,8 @@ The rules (DESIGN section 7):
   With `sentAt` it becomes `received - (sentAt - timestamp)`, which takes out a client's wrong
   clock. More than a day ahead of its receipt it is the receipt, and marked `CLAMPED`.
 * A bot is marked `BOT`, never dropped: `context.bot` is true, or `properties.is_bot` is true, 1,
-  "1" or "true".
+  "1" or "true", or the event's own user agent is a known bot's (`context.userAgent` or
+  `user_agent`, or as vendors' clients have it among the properties).
 * Without a `messageId` the event gets a new id and is marked `MADE_ID`: nobody can send it twice.
 """
 
@@ -27,6 +28,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from raydo.actors.bots import is_bot
 from raydo.actors.event_checks import (
     check_depth,
     check_name,
@@ -100,10 +102,16 @@ class _Properties(msgspec.Struct, gc=False):
     anonymous: Scalar = msgspec.field(name="anonymousId", default=None)
     anonymous_id: Scalar = None
     is_bot: Any = None
+    agent: Any = msgspec.field(name="$raw_user_agent", default=None)
+    agent_of: Any = msgspec.field(name="$user_agent", default=None)
+    agent_by: Any = msgspec.field(name="$useragent", default=None)
+    agent_own: Any = msgspec.field(name="userAgent", default=None)
 
 
 class _Context(msgspec.Struct, gc=False):
     bot: Any = None
+    agent: Any = msgspec.field(name="userAgent", default=None)
+    user_agent: Any = None
 
 
 _wire = msgspec.json.Decoder(_Wire).decode
@@ -157,19 +165,24 @@ def _parse(
     # One function for what every event needs, and another one only for what few do: at this
     # size calls would be the greater part of the work.
     wire = _read(item if type(item) is bytes else _encode(item), historical)
+    flags = 0
     if historical:
-        received_ms = _receipt(wire, received_ms)
-    name, properties, inner, context, flags = wire.event, "{}", _NO_PROPERTIES, None, 0
+        received_ms, flags = _history(wire, received_ms)
+    name, properties, inner, context = wire.event, "{}", _NO_PROPERTIES, None
     if not name or len(name) > _SHORT or "\0" in name or name.isspace():
         check_name(name)
     if wire.properties not in _NOTHING:
         properties, inner = _object(wire.properties, "$.properties", _properties)
         if inner.is_bot is not None and inner.is_bot in _BOT_MARKS:
-            flags = BOT
+            flags |= BOT
+        agent = inner.agent or inner.agent_of or inner.agent_by or inner.agent_own
+        if agent is not None and is_bot(agent):
+            flags |= BOT
     if wire.context not in _NOTHING:
         context, about = _object(wire.context, "$.context", _context)
-        if about.bot is True:
-            flags = BOT
+        agent = about.agent or about.user_agent
+        if about.bot is True or (agent is not None and is_bot(agent)):
+            flags |= BOT
     user_id = _first(wire.user, wire.user_id, inner.user, inner.user_id, "userId")
     anonymous_id = _first(
         wire.anonymous, wire.anonymous_id, inner.anonymous, inner.anonymous_id, "anonymousId"
@@ -178,8 +191,6 @@ def _parse(
     if wire.timestamp is not None and wire.timestamp != "":
         timestamp_ms, clamped = _timestamp(wire.timestamp, wire.sent, received_ms, sent_at_ms)
         flags |= clamped
-    if historical and wire.flags in _KEPT_FLAGS:
-        flags |= wire.flags & (BOT | CLAMPED)
     message_id = _first(wire.message, wire.message_id, None, None, "messageId")
     if message_id is None:
         message_id, flags = new_id(), flags | MADE_ID
@@ -204,6 +215,12 @@ def _read(raw: bytes, historical: bool) -> _Wire:
         return _wire(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(error, "$") from None
+
+
+def _history(wire: _Wire, now_ms: int) -> tuple[int, int]:
+    """Return an import's receipt, and what was noted of the event then."""
+    flags = wire.flags & (BOT | CLAMPED) if wire.flags in _KEPT_FLAGS else 0
+    return _receipt(wire, now_ms), flags
 
 
 def _receipt(wire: _Wire, now_ms: int) -> int:

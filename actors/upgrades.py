@@ -29,9 +29,8 @@ class Upgrade(NamedTuple):
 
 
 UPGRADES: Final = (
-    # Who is who begins here: events of before linked nobody.
-    Upgrade(8, merged_ids.TABLES),
-    Upgrade(9, (*audit.TABLES, *erasures.TABLES)),
+    # Who is who begins here, events of before linked nobody; and who did what, and who is gone.
+    Upgrade(8, (*merged_ids.TABLES, *audit.TABLES, *erasures.TABLES)),
 )
 
 

@@ -40,6 +40,10 @@ REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry
 FRAME_FILL_BYTES: Final = 4 * 1024 * 1024  # a frame that is this full takes no more calls
+NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the next, in one message
+CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
+CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
+CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
@@ -71,6 +75,8 @@ HOST_THREADS: Final = (
 EVENT_BYTES_MAX: Final = 32 * 1024  # Segment's limit
 EVENT_NAME_BYTES_MAX: Final = 200
 EVENT_ID_BYTES_MAX: Final = 256
+AGENT_CHARS_MAX: Final = 512  # of a user agent are looked at: more would only take longer
+AGENTS_CACHED_MAX: Final = 4_096  # user agents known to be bots or not: 3 MB at most
 EVENT_DEPTH_MAX: Final = 64  # nesting of properties; SQLite's JSON functions stop at 1,000
 BATCH_EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # after decompression: a gzip bomb ends here
@@ -123,6 +129,21 @@ IMPORT_REASONS_MAX: Final = 10  # rejected lines that the report shows
 RETENTION_MONTHS_MAX: Final = 1_200  # a century
 QUOTA_EVENTS_MAX: Final = 10**12  # whoever wants more sets none
 ORIGINS_MAX: Final = 100
+ORIGINS_S: Final = 10.0  # how long a gateway believes a tenant's list of origins, as KEY_VERDICT_S
+ORIGINS_KNOWN_MAX: Final = 20_000  # tenants whose list a gateway remembers
+PREFLIGHT_S: Final = 600  # how long a browser need not ask again; it would believe up to two hours
+QUOTA_BURST_S: Final = 10  # of a quota by the second that may come at once: a client's whole queue
+QUOTA_MONTH_KEPT_S: Final = 62 * 86_400  # a month's count: for that month, and to look at after it
+
+# What other vendors' clients send. An event of theirs has EVENT_BYTES_MAX as any other, and a body
+# BODY_BYTES_MAX, which is below PostHog's 20 MB; its SDKs send 5 MB at most.
+SEGMENT_BATCH_BYTES_MAX: Final = 500 * 1024  # Segment's limit, and RudderStack's SDKs keep to it
+SCRIPT_CACHE_S: Final = 3_600  # a browser keeps /raydo.js so long: what is fixed is everywhere then
+USER_AGENT_CHARS_MAX: Final = 1_000  # of a browser's name; real ones have some hundred
+FORM_FIELDS_MAX: Final = 32  # of a form; Mixpanel's SDKs send five
+MIXPANEL_SECONDS_MAX: Final = (
+    1e11  # a larger time is in milliseconds: in seconds it is the year 5138
+)
 
 # Counters
 COUNTER_KEYS_MAX: Final = 200_000  # of one object; keys carry user ids
@@ -169,6 +190,21 @@ QUERY_TURN_S: Final = 0.05  # of CPU for a query inside a turn; then it goes bes
 QUERY_TURN_WALL_S: Final = 0.5  # the same bound on a machine that is busy, or has a slow disk
 COHORTS_MAX: Final = 120  # of one /retention
 DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
+
+# Metrics
+POINTS_MAX: Final = 3_660  # periods of one series: ten years of days, or 146 days of hours
+FILTERS_MAX: Final = 20  # of one metric; SQLite binds 100 values at most, and a filter takes two
+FILTER_VALUE_BYTES_MAX: Final = 1_024
+PROPERTY_NAME_BYTES_MAX: Final = 200  # as an event's name
+BREAKDOWN_VALUES_MAX: Final = 100  # values of a property with a series each; the rest is one more
+BREAKDOWN_VALUES: Final = 10  # of these by default: what a chart can show
+TOP_VALUES_MAX: Final = 1_000  # values that one /top lists
+TOP_VALUES: Final = 10
+FUNNEL_STEPS_MAX: Final = 8  # each is two passes over the events of the steps
+FUNNEL_WINDOW_S_MAX: Final = 366 * 86_400  # a year, as Mixpanel has it
+FUNNEL_WINDOW_S: Final = 14 * 86_400  # PostHog's default
+TIMELINE_EVENTS_MAX: Final = 1_000  # of one page of a person's events
+TIMELINE_EVENTS: Final = 50
 
 # The processes that answer queries
 QUERY_WORKERS: Final = 4  # processes that answer queries; each takes one at a time

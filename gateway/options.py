@@ -249,6 +249,11 @@ AcceptLoss = Annotated[
     ),
 ]
 
+# Of an erasure
+User = Annotated[
+    str, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
+]
+
 # Of an export
 ExportFile = Annotated[
     Path,

@@ -25,6 +25,7 @@ from raydo.actors.question import PRESENT, AsOf, Question
 from raydo.actors.result import distinct
 from raydo.actors.sandbox import Sandbox
 from raydo.actors.schema import PERSON, STORED_COLUMNS, VIEWS, use_calendar
+from raydo.actors.shapes import shaped
 from raydo.actors.span import EVENTS
 from raydo.actors.statement import Statement, understand
 from raydo.actors.stop import Stop
@@ -76,7 +77,7 @@ class Answers:
         try:
             for _ in range(QUERY_PINS_MAX):
                 try:
-                    return self._answer(question, stop)
+                    return shaped(question.shape, self._answer(question, stop))
                 except TooOld:
                     continue
             raise Unavailable("Archive runs end faster than a query can begin.")

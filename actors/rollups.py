@@ -25,7 +25,9 @@ from raydo.actors.database import Database
 from raydo.actors.links import Identities, Join, Link
 from raydo.actors.merged_ids import MergedIds
 from raydo.actors.people import People
+from raydo.actors.periods import Range
 from raydo.actors.retention import Cohort, cohorts, periods
+from raydo.actors.rolled import Rolled
 from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
 from raydo.actors.zone import DayMetrics
 from raydo.actors.zone import zone as find_zone
@@ -101,6 +103,7 @@ class Rollups:
         self._names = EventNames(database)
         self._sets = UserSets(database)
         self._daily = Daily(database, self._sets)
+        self.rolled = Rolled(database, self._sets)
         self._generation = -1  # of what is in memory
 
     def create(self) -> None:
@@ -179,7 +182,15 @@ class Rollups:
         ]
 
     def retention(
-        self, period: str, zone: str, first: date | None, last: date | None, now_ms: int
+        self,
+        period: str,
+        zone: str,
+        first: date | None,
+        last: date | None,
+        now_ms: int,
+        *,
+        week_start: str = "monday",
+        bots: bool = True,
     ) -> list[Cohort]:
         """Answer `{"cohort", "size", "retained"}` for each day, week or month, oldest first.
 
@@ -190,9 +201,10 @@ class Rollups:
         last = last or date_of(bucket_of(now_ms), where)
         if last > _LAST_DATE or min(first or last, last) < _FIRST_DATE.replace(year=2):
             raise InvalidArgument(f"{first} to {last} is not all between the years 2 and 9999.")
-        begins = periods(period, first, last)
+        begins = periods(period, first, last, week_start)
         [(start,)] = self._database.run("SELECT min(bucket) FROM _raydo_buckets")
-        return cohorts(self._sets, where, period, begins, last=last, first_bucket=start or 0)
+        span = Range(period, begins[0], last, where, week_start)
+        return cohorts(self._sets, span, begins, first_bucket=start or 0, bots=bots)
 
     def materialise(self, zone: str) -> int:
         """Bring `hourly_events` and `daily_metrics` up to date; return how many days were written.
@@ -218,6 +230,21 @@ class Rollups:
         person = self._people.person(user_id)
         buckets = [] if person is None else self._people.seen(person)
         return buckets[0] * BUCKET_MS if buckets else None
+
+    def since(self, user_id: str, before_ms: int, events: int) -> int | None:
+        """Return a moment with as many events of a person from there to `before_ms`, or with all.
+
+        None when the person has none up to then.
+        """
+        person = self._people.person(user_id)
+        seen = [] if person is None else self._people.seen(person)
+        until = bucket_of(before_ms)
+        buckets = [bucket for bucket in seen if bucket <= until]
+        # Each has one event at least, but the last one's may all come after the moment.
+        whole = buckets[:-1] if buckets and buckets[-1] == until else buckets
+        if not buckets:
+            return None
+        return (whole[-events] if len(whole) >= events else buckets[0]) * BUCKET_MS
 
     def _settle(self) -> None:
         """Start over from the database when it is not what memory was copied from."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from raydo.actors import schema
 from raydo.actors.alarms import Alarms
 from raydo.actors.asks import Asks
+from raydo.actors.audit import Audit
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
@@ -59,6 +60,7 @@ class Mark(NamedTuple):
     timers: int
     told: int
     jobs: int
+    audit: int
     writes: int
 
 
@@ -84,6 +86,7 @@ class State:
         self.alarms = Alarms(database)
         self.outgoing = Outgoing(database, self.meta, new_id)
         self.jobs = Jobs(database)
+        self.audit = Audit(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
@@ -105,6 +108,7 @@ class State:
         self.counters.now_ms = now_ms
         self.pipeline.now_ms = now_ms
         self.alarms.now_ms = now_ms
+        self.audit.now_ms = now_ms
 
     def mark(self) -> Mark:
         """Say how much has happened in this turn."""
@@ -116,8 +120,14 @@ class State:
             self.alarms.mark(),
             self.outgoing.mark(),
             self.jobs.mark(),
+            self.audit.mark(),
             self.database.writes,
         )
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something waits for a turn that writes: arrivals, or remarks of the audit log."""
+        return self.outgoing.unsaved or self.audit.unsaved
 
     def call(self, run: Callable[[], T], /) -> T:
         """Run one call: all of its effects, or none.
@@ -159,6 +169,7 @@ class State:
             jobs=self.jobs.changes(),
             sessions=sessions.changed(),
             replies=sessions.replies(),
+            audit=self.audit.changes(),
         )
 
     def settle(self) -> None:
@@ -171,6 +182,7 @@ class State:
             self.alarms,
             self.outgoing,
             self.jobs,
+            self.audit,
         ):
             part.settle()
         self.drained()
@@ -275,6 +287,7 @@ class State:
         self.alarms.rollback(mark.timers)
         self.outgoing.rollback(mark.told)
         self.jobs.rollback(mark.jobs)
+        self.audit.rollback(mark.audit)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from raydo.actors import merged_ids
+from raydo.actors import audit, merged_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ class Upgrade(NamedTuple):
 
 
 UPGRADES: Final = (
-    # Who is who begins here: events of before linked nobody.
-    Upgrade(8, merged_ids.TABLES),
+    # Who is who begins here, events of before linked nobody; and who did what.
+    Upgrade(8, (*merged_ids.TABLES, *audit.TABLES)),
 )
 
 

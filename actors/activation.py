@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydo.actors import firing
 from raydo.actors.asks import Asking, asked, texts
+from raydo.actors.audit import ITSELF, LOCAL
 from raydo.actors.failure import full
 from raydo.actors.state import Mark, State, TurnFull
 from raydo.actors.tended import Tended
@@ -110,6 +111,7 @@ class Activation(Tended):
         """Run a turn that no caller has asked for."""
         state = self._present()
         before = state.mark()
+        state.audit.by = ITSELF
         try:
             run(state, self._object)
             self._end(state, before)
@@ -161,6 +163,8 @@ class Activation(Tended):
         if known is not None:
             return known
         before = state.mark()
+        state.audit.by = entry.by or LOCAL
+        state.audit.program = (entry.session, entry.n)
         reply = self._reply(state, entry.program)
         self._sessions.applied(entry, reply, effects=state.mark() != before)
         return Answer(APPLIED, reply)

@@ -23,12 +23,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from raydo.actors import export
+from raydo.actors.audit import shape
+from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.metrics import Metrics
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
+from raydo.actors.quota import Quota, spend
 from raydo.actors.tallies import Ingested, Stats
 from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
 from raydo.pipelining.limits import (
@@ -56,10 +60,12 @@ class Analytics(Metrics):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
+    audit = Exposed(AuditLog)
     keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
         self.keys = Keys(self._state)
+        self.audit = AuditLog(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
         self.pipeline.on_join = self._join_presence
@@ -81,7 +87,7 @@ class Analytics(Metrics):
         `more` are the event's other fields: userId, anonymousId, timestamp, messageId, context.
 
         Raises:
-            InvalidEvent: it breaks a rule for events.
+            InvalidEvent: it breaks a rule for events. QuotaExceeded: it is one too many.
         """
         from raydo.actors.event import parse
 
@@ -103,10 +109,11 @@ class Analytics(Metrics):
     ) -> Ingested:
         """Record a batch of events, each the raw JSON of one; a bad one is rejected alone.
 
-        `historical` is for imports: an event's own `receivedAt` then is its receipt.
+        `historical` is for imports: an event's own `receivedAt` then is its receipt, and no quota
+        counts it.
 
         Raises:
-            TooLarge: more than BATCH_EVENTS_MAX.
+            TooLarge: more than BATCH_EVENTS_MAX. QuotaExceeded: over a quota; nothing was taken.
             InvalidArgument: no list, or a time that is none.
         """
         from raydo.actors.event import Event, parse_all
@@ -121,8 +128,8 @@ class Analytics(Metrics):
             items, received_ms, sent_at_ms, new_id=self.pipeline.new_id, historical=historical
         )
         events = [event for event in parsed if isinstance(event, Event)]
-        accepted = self._admit(events)
-        return {
+        accepted, quota = self._admit(events, free=historical)
+        done: Ingested = {
             "accepted": accepted,
             "duplicates": len(events) - accepted,
             "rejected": [
@@ -132,6 +139,9 @@ class Analytics(Metrics):
             ],
             "ids": [event.id if isinstance(event, Event) else None for event in parsed],
         }
+        if quota is not None:
+            done["quota"] = quota
+        return done
 
     @call(needs="read")
     def stats(self) -> Stats:
@@ -166,6 +176,30 @@ class Analytics(Metrics):
             InvalidArgument: parameters, limit or `as_of` cannot be read.
         """
         reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
+        self._state.audit.remark({"sql": shape(sql), "as_of": as_of})
+        return reply
+
+    @call
+    def export_plan(
+        self, since: str | None = None, to: str | None = None, tz: str | None = None
+    ) -> export.Plan:
+        """Begin an export of the events of some days, or of all: see `export`.
+
+        Raises:
+            InvalidArgument: no such date or zone.
+        """
+        made = export.plan(self._state, since, to, tz)
+        self._state.audit.note("export", {"from": since, "to": to, "events": made["events"]})
+        return made
+
+    @call(aside=True)
+    def export_stretch(self, after_seq: int, plan: export.Plan) -> dict[str, Any]:
+        """Give the next rows of an export, up to `export.end_of`, as a query's reply.
+
+        Raises:
+            InvalidArgument: it is no plan. Unavailable: not now.
+        """
+        reply: dict[str, Any] = self._state.asks.later(export.stretch(after_seq, plan))
         return reply
 
     @call(needs="read")
@@ -191,11 +225,14 @@ class Analytics(Metrics):
         Raises:
             InvalidArgument: there is no such setting, or it cannot be so.
         """
-        zone = self.zone
+        before = self.settings()
         prefer(self._state, changes)
-        if zone != self.zone:
+        after = self.settings()
+        if after != before:
+            self._state.audit.note("settings", dict(changes))
+        if after["zone"] != before["zone"]:
             self._wake_timers()
-        return self.settings()
+        return after
 
     def roll_up_hour(self) -> None:
         """Write the hours and days that changed into `hourly_events` and `daily_metrics`."""
@@ -236,10 +273,15 @@ class Analytics(Metrics):
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]
 
-    def _admit(self, events: Sequence[Event]) -> int:
-        """Emit events and count those that are new."""
+    def _admit(self, events: Sequence[Event], *, free: bool = False) -> tuple[int, Quota | None]:
+        """Emit events and count those that are new, on the quotas too unless they are `free`.
+
+        Raises:
+            QuotaExceeded: a quota has no room for all that are new.
+        """
         new = self.pipeline.admit(events, STREAM)
         fresh = [event for event, is_new in zip(events, new, strict=True) if is_new]
+        quota = None if free else spend(self._state, self.counters, len(fresh))
         if fresh:
             self._wake_timers()
         counters = self.counters
@@ -252,7 +294,7 @@ class Analytics(Metrics):
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
-        return len(fresh)
+        return len(fresh), quota
 
     def _join_presence(self, previous: str, person: str) -> None:
         """Let a person who turned out to be another one be active once."""

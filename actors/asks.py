@@ -91,6 +91,12 @@ class Asks:
                 return Postponed(list(ask))
             raise
 
+    def later(self, ask: Ask) -> Any:
+        """Have a question answered beside the turns, however little it asks."""
+        if self._state.database.path is None or self._state.refusal is not None:
+            return self.here(ask)
+        return Postponed(list(ask))
+
     def select(self, sql: str, params: object, limit: int | None) -> dict[str, Any]:
         """Answer a SELECT over what SQLite has, in the turn.
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from raydo.actors import jobs, outgoing
+from raydo.actors import audit, jobs, outgoing
 from raydo.actors.event import BOT
 from raydo.actors.links import links_of
 from raydo.actors.rollups import RolledEvent
@@ -106,6 +106,7 @@ def _write_rows(database: Database, turns: Sequence[Effects]) -> None:
             database.run_many(statement, rows)
     outgoing.write(database, [row for effects in turns for row in effects.outgoing])
     jobs.write(database, (row for effects in turns for row in effects.jobs))
+    audit.write(database, [row for effects in turns for row in effects.audit])
     _write_sessions(database, turns)
 
 

@@ -43,12 +43,14 @@ from raydo.pipelining.limits import (
     EVENT_ID_BYTES_MAX,
     EVENT_NAME_BYTES_MAX,
     FUTURE_S_MAX,
+    IMPORT_SLACK_BYTES,
 )
 
 CLAMPED: Final = 1  # the timestamp lay too far ahead and is the receipt's
 BOT: Final = 2
 MADE_ID: Final = 4  # the id is ours, so the event cannot be a repetition
 
+_KEPT_FLAGS: Final = range(8)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FUTURE_MS: Final = FUTURE_S_MAX * 1000
 _SHORT: Final = EVENT_NAME_BYTES_MAX // 4  # characters that fit, whatever UTF-8 makes of them
@@ -91,6 +93,7 @@ class _Wire(msgspec.Struct, gc=False):
     anonymous_id: Scalar = None
     received: Any = msgspec.field(name="receivedAt", default=None)
     received_at: Any = None
+    flags: Any = msgspec.field(name="raydoFlags", default=None)  # of an export
 
 
 class _Properties(msgspec.Struct, gc=False):
@@ -128,7 +131,8 @@ def parse(
 ) -> Event:
     """Read one event; `sent_at_ms` is its batch's `sentAt`, and the event's own wins.
 
-    A `historical` event is an import's: its own `receivedAt`, if it has one, is its receipt.
+    A `historical` event is an import's: its own `receivedAt`, if it has one, is its receipt, and
+    the marks that an export gave it (`raydoFlags`) hold.
 
     Raises:
         InvalidEvent: it breaks a rule; the sentence names the place as `$.path`.
@@ -160,24 +164,25 @@ def _parse(
 ) -> Event:
     # One function for what every event needs, and another one only for what few do: at this
     # size calls would be the greater part of the work.
-    wire = _read(item if type(item) is bytes else _encode(item))
+    wire = _read(item if type(item) is bytes else _encode(item), historical)
+    flags = 0
     if historical:
-        received_ms = _receipt(wire, received_ms)
-    name, properties, inner, context, flags = wire.event, "{}", _NO_PROPERTIES, None, 0
+        received_ms, flags = _history(wire, received_ms)
+    name, properties, inner, context = wire.event, "{}", _NO_PROPERTIES, None
     if not name or len(name) > _SHORT or "\0" in name or name.isspace():
         check_name(name)
     if wire.properties not in _NOTHING:
         properties, inner = _object(wire.properties, "$.properties", _properties)
         if inner.is_bot is not None and inner.is_bot in _BOT_MARKS:
-            flags = BOT
+            flags |= BOT
         agent = inner.agent or inner.agent_of or inner.agent_by or inner.agent_own
         if agent is not None and is_bot(agent):
-            flags = BOT
+            flags |= BOT
     if wire.context not in _NOTHING:
         context, about = _object(wire.context, "$.context", _context)
         agent = about.agent or about.user_agent
         if about.bot is True or (agent is not None and is_bot(agent)):
-            flags = BOT
+            flags |= BOT
     user_id = _first(wire.user, wire.user_id, inner.user, inner.user_id, "userId")
     anonymous_id = _first(
         wire.anonymous, wire.anonymous_id, inner.anonymous, inner.anonymous_id, "anonymousId"
@@ -203,13 +208,19 @@ def _parse(
     return _new(Event, event)
 
 
-def _read(raw: bytes) -> _Wire:
-    if len(raw) > EVENT_BYTES_MAX:
+def _read(raw: bytes, historical: bool) -> _Wire:
+    if len(raw) > EVENT_BYTES_MAX + IMPORT_SLACK_BYTES * historical:
         raise TooLarge(f"An event has at most {EVENT_BYTES_MAX} bytes; this one has {len(raw)}.")
     try:
         return _wire(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(error, "$") from None
+
+
+def _history(wire: _Wire, now_ms: int) -> tuple[int, int]:
+    """Return an import's receipt, and what was noted of the event then."""
+    flags = wire.flags & (BOT | CLAMPED) if wire.flags in _KEPT_FLAGS else 0
+    return _receipt(wire, now_ms), flags
 
 
 def _receipt(wire: _Wire, now_ms: int) -> int:

@@ -106,7 +106,7 @@ class Life:
         if state is not None:
             try:
                 try:
-                    if state.outgoing.unsaved:
+                    if self._born and state.unsaved:
                         self._save(state)
                     self._tell_due(state, exactly=True)
                 except BaseException:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, jobs, lake_runs, migrations, outgoing, rollups
+from raydo.actors import audit, idset, jobs, lake_runs, migrations, outgoing, rollups
 from raydo.actors.database import Database
 from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.upgrades import FIRST_VERSION, UPGRADES, upgrade
@@ -67,6 +67,7 @@ _TABLES: Final = (
         last_error TEXT
     ) WITHOUT ROWID""",
     migrations.TABLE,
+    *audit.TABLES,
     outgoing.TABLE,
     jobs.TABLE,
     *rollups.TABLES,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from raydo.actors import schema
 from raydo.actors.alarms import Alarms
 from raydo.actors.asks import Asks
+from raydo.actors.audit import Audit
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
@@ -60,6 +61,7 @@ class Mark(NamedTuple):
     timers: int
     told: int
     jobs: int
+    audit: int
     writes: int
 
 
@@ -85,6 +87,7 @@ class State:
         self.alarms = Alarms(database)
         self.outgoing = Outgoing(database, self.meta, new_id)
         self.jobs = Jobs(database)
+        self.audit = Audit(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
@@ -106,6 +109,7 @@ class State:
         self.counters.now_ms = now_ms
         self.pipeline.now_ms = now_ms
         self.alarms.now_ms = now_ms
+        self.audit.now_ms = now_ms
 
     def mark(self) -> Mark:
         """Say how much has happened in this turn."""
@@ -117,8 +121,14 @@ class State:
             self.alarms.mark(),
             self.outgoing.mark(),
             self.jobs.mark(),
+            self.audit.mark(),
             self.database.writes,
         )
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something waits for a turn that writes: arrivals, or remarks of the audit log."""
+        return self.outgoing.unsaved or self.audit.unsaved
 
     def call(self, run: Callable[[], T], /) -> T:
         """Run one call: all of its effects, or none.
@@ -160,6 +170,7 @@ class State:
             jobs=self.jobs.changes(),
             sessions=sessions.changed(),
             replies=sessions.replies(),
+            audit=self.audit.changes(),
         )
 
     def settle(self) -> None:
@@ -172,6 +183,7 @@ class State:
             self.alarms,
             self.outgoing,
             self.jobs,
+            self.audit,
         ):
             part.settle()
         self.drained()
@@ -284,6 +296,7 @@ class State:
         self.alarms.rollback(mark.timers)
         self.outgoing.rollback(mark.told)
         self.jobs.rollback(mark.jobs)
+        self.audit.rollback(mark.audit)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()

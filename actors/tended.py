@@ -66,7 +66,7 @@ class Tended(Life):
     def drained(self) -> bool:
         """Whether the database has everything that was acknowledged."""
         state = self._state
-        return state is None or (state.storage.drained and not state.outgoing.unsaved)
+        return state is None or (state.storage.drained and not state.unsaved)
 
     def drain(self) -> None:
         """Move what waits in the log into the database, between two turns.
@@ -79,7 +79,7 @@ class Tended(Life):
             return
         try:
             with self._breaking(but=StorageFull):
-                if self._state.outgoing.unsaved:  # else a crash tells it all again
+                if self._born and self._state.unsaved:
                     self._save(self._state)
                 self._state.storage.drain()
                 if self._cls.archived_above is not None and self._born:

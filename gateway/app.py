@@ -30,6 +30,9 @@ from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
+from raydo.gateway.governance import governance
+from raydo.gateway.intake import Intake
+from raydo.gateway.key_routes import key_routes
 from raydo.gateway.metrics import Metrics
 from raydo.gateway.operations import operations
 from raydo.gateway.preferring import preferring
@@ -38,7 +41,7 @@ from raydo.gateway.queries import Queries
 from raydo.gateway.replies import failure, http_failure
 from raydo.gateway.rpc import Rpc
 from raydo.gateway.schema import merge
-from raydo.gateway.tracking import Tracking
+from raydo.gateway.vendors import routes
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 
 _ABOUT: Final = (
@@ -102,6 +105,8 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
     )
     app.include_router(probes(backend))
     app.include_router(operations(backend, access))
+    app.include_router(key_routes(backend, access))
+    app.include_router(governance(backend, access))
     app.include_router(preferring(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)
@@ -115,12 +120,10 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
 def _hot_routes(
     backend: Backend, bodies: Bodies, access: Access, capnweb: CapnWeb
 ) -> dict[tuple[str, str], Endpoint]:
-    tracking = Tracking(backend, bodies, access)
     queries = Queries(backend, bodies, access)
     metrics = Metrics(backend, bodies, access)
     return {
-        ("POST", "/track"): Endpoint(tracking.track),
-        ("POST", "/track/batch"): Endpoint(tracking.batch),
+        **routes(Intake(backend, bodies, access)),
         ("GET", "/stats"): Endpoint(queries.stats),
         ("GET", "/dau"): Endpoint(queries.dau),
         ("GET", "/retention"): Endpoint(queries.retention),

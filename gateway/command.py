@@ -16,7 +16,7 @@ from typing import Final
 import typer
 
 from raydo.actors.settings import Settings, lake_properties
-from raydo.gateway import options
+from raydo.gateway import govern_command, options
 from raydo.gateway.keys_command import keys_app
 from raydo.gateway.metrics_command import metrics_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
@@ -39,6 +39,7 @@ app = typer.Typer(
 
 app.add_typer(keys_app, name="keys")
 app.add_typer(metrics_app)
+govern_command.add_to(app)
 
 
 @app.callback()

@@ -108,7 +108,7 @@ class _Talk:
 
     async def _deliver(self, target: Noun, envelope: bytes) -> bytes:
         caller = await self._access.caller(self._scope)  # each time: keys end
-        caller.check_envelope(target, envelope)
+        envelope = caller.check_envelope(target, envelope)
         return await self._backend.deliver(target, envelope)
 
 

@@ -72,7 +72,8 @@ class Metrics:
     async def funnel(self, scope: Scope, receive: Receive) -> Response:
         """Steps in order, within a time."""
         query = parameters(scope)
-        reading = Reading(self._backend, await self._access.tenant(scope, query, "read"))
+        caller, tenant = await self._access.admitted(scope, query, "read")
+        reading = Reading(self._backend, tenant, caller.by)
         async with self._bodies.read(scope, receive) as body:
             asked = decode_json(body, Funnel)
         return await reading.answer(reading.stub.funnel(**msgspec.structs.asdict(asked)))
@@ -94,7 +95,8 @@ class Metrics:
     async def _read(
         self, scope: Scope, query: dict[str, str], method: str, arguments: dict[str, Any]
     ) -> Response:
-        reading = Reading(self._backend, await self._access.tenant(scope, query, "read"))
+        caller, tenant = await self._access.admitted(scope, query, "read")
+        reading = Reading(self._backend, tenant, caller.by)
         promise: Promise[Any] = getattr(reading.stub, method)(**arguments)
         return await reading.answer(promise)
 

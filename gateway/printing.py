@@ -113,6 +113,14 @@ def show_keys(found: list[dict[str, Any]]) -> None:
     _err.print(f"{len(found):,} in all")
 
 
+def show_audit(rows: list[dict[str, Any]]) -> None:
+    """Print the rows of an audit log, one a line."""
+    for row in rows:
+        cells = [_minute(row["at_ms"]), row["by"], row["action"], json.dumps(row["detail"])]
+        sys.stdout.write("\t".join(cells) + "\n")
+    _err.print(f"{len(rows):,} rows")
+
+
 def _minute(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%MZ")
 

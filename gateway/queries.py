@@ -65,4 +65,5 @@ class Queries:
         return await reading.answer(reading.stub.query(*asked))
 
     async def _reading(self, scope: Scope, query: dict[str, str]) -> Reading:
-        return Reading(self._backend, await self._access.tenant(scope, query, "read"))
+        caller, tenant = await self._access.admitted(scope, query, "read")
+        return Reading(self._backend, tenant, caller.by)

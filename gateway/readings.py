@@ -23,8 +23,8 @@ _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 class Reading:
     """Ask one tenant's object, and answer."""
 
-    def __init__(self, backend: Backend, tenant: str) -> None:
-        self.stub = backend.analytics(tenant)
+    def __init__(self, backend: Backend, tenant: str, by: str = "") -> None:
+        self.stub = backend.analytics(tenant, by)
         self._started_s = time.perf_counter()
 
     async def answer(self, promise: Promise[Any], layer: str | None = None) -> Response:

@@ -49,8 +49,8 @@ class Rpc:
         caller = await self._access.caller(scope)
 
         async def deliver(target: Noun, envelope: bytes) -> bytes:
-            caller.check_envelope(target, envelope)
-            return await self._backend.deliver(target, envelope)
+            stamped = caller.check_envelope(target, envelope)
+            return await self._backend.deliver(target, stamped)
 
         async with self._bodies.read(scope, receive) as body:
             reply = await deliver_addressed(unpack(body), deliver)

@@ -23,6 +23,7 @@ from raydo.gateway.openapi import object_of as _object
 from raydo.gateway.openapi import operation as _operation
 from raydo.gateway.openapi import query as _query
 from raydo.gateway.openapi import ref as _ref
+from raydo.gateway.vendor_schema import operations as vendor_operations
 
 SCHEMAS: Final[Schema] = {
     "Event": _object(
@@ -164,6 +165,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
         ),
         "description": "A WebSocket on the same path speaks Cap'n Web as long as it is open.",
     },
+    **vendor_operations(),
 }
 
 

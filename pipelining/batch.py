@@ -60,6 +60,7 @@ class Batch:
         session: bytes,
         loop: asyncio.AbstractEventLoop,
         thread: int,
+        by: str = "",
     ) -> None:
         self.noun = noun
         self._session = session
@@ -75,7 +76,7 @@ class Batch:
         self._parked = 0  # awaited, and waiting for other objects' promises
         self._waits_for: Promise[Any] | None = None
         self._deadlines = Deadlines(loop, outbox)
-        self._sender = Sender(noun, transport, outbox, session, self._empty)
+        self._sender = Sender(noun, transport, outbox, session, self._empty, by=by)
         self._transport = transport
         self._exits = Exits(self._refuse, self._park, self._find)
 

@@ -136,12 +136,15 @@ class Sender:
         outbox: Outbox,
         session: bytes,
         on_room: Callable[[], None],
+        *,
+        by: str = "",
     ) -> None:
         self.noun = noun
         self.next_n = 1
         self._transport = transport
         self._outbox = outbox
         self._session = session
+        self._by = by  # who it is that sends
         self._on_room = on_room
         self._frames: dict[int, Frame] = {}  # unsettled, by number, in order
         self._marks: list[tuple[int, Callable[[], None]]] = []
@@ -247,7 +250,9 @@ class Sender:
 
     async def _exchange(self, frames: list[Frame]) -> list[Answer]:
         acked_to = next(iter(self._frames)) - 1
-        entries = [Entry(self._session, frame.n, acked_to, frame.program) for frame in frames]
+        entries = [
+            Entry(self._session, frame.n, acked_to, frame.program, self._by) for frame in frames
+        ]
         convoy: Convoy | None = None
         for frame in frames:
             frame.departed = True

@@ -99,8 +99,14 @@ KEY_S_MAX: Final = 100 * 366 * 86_400.0  # a key that expires does so within a h
 # How long a gateway believes what it was told of a key: within this time it is revoked everywhere,
 # and at once at the gateway that revoked it.
 KEY_VERDICT_S: Final = 10.0
+KEY_STALE_S: Final = 60.0  # a good verdict, while whoever could renew it has too much to do
 KEY_REFUSAL_S: Final = 0.25  # from a wrong key to its refusal, so that its time tells nothing
 KEY_VERDICTS_MAX: Final = 20_000  # keys of which a gateway remembers whether they are good
+KEY_PATTERN_CHARS_MAX: Final = 200  # of the tenants that a service key is for
+TOKEN_S: Final = 3_600.0  # how long a tenant's token is good unless it is said
+TOKEN_S_MAX: Final = 86_400.0  # and at most: it can't be revoked but with all others
+TOKEN_CHARS_MAX: Final = 4_096
+BY_CHARS_MAX: Final = 80  # of who sent a program, as its gateway says
 KEY_CHECKS_MAX: Final = 256  # keys that a gateway asks about at once; the next gets 503
 
 # Subscriptions
@@ -123,6 +129,21 @@ IMPORT_REASONS_MAX: Final = 10  # rejected lines that the report shows
 RETENTION_MONTHS_MAX: Final = 1_200  # a century
 QUOTA_EVENTS_MAX: Final = 10**12  # whoever wants more sets none
 ORIGINS_MAX: Final = 100
+ORIGINS_S: Final = 10.0  # how long a gateway believes a tenant's list of origins, as KEY_VERDICT_S
+ORIGINS_KNOWN_MAX: Final = 20_000  # tenants whose list a gateway remembers
+PREFLIGHT_S: Final = 600  # how long a browser need not ask again; it would believe up to two hours
+QUOTA_BURST_S: Final = 10  # of a quota by the second that may come at once: a client's whole queue
+QUOTA_MONTH_KEPT_S: Final = 62 * 86_400  # a month's count: for that month, and to look at after it
+
+# What other vendors' clients send. An event of theirs has EVENT_BYTES_MAX as any other, and a body
+# BODY_BYTES_MAX, which is below PostHog's 20 MB; its SDKs send 5 MB at most.
+SEGMENT_BATCH_BYTES_MAX: Final = 500 * 1024  # Segment's limit, and RudderStack's SDKs keep to it
+SCRIPT_CACHE_S: Final = 3_600  # a browser keeps /raydo.js so long: what is fixed is everywhere then
+USER_AGENT_CHARS_MAX: Final = 1_000  # of a browser's name; real ones have some hundred
+FORM_FIELDS_MAX: Final = 32  # of a form; Mixpanel's SDKs send five
+MIXPANEL_SECONDS_MAX: Final = (
+    1e11  # a larger time is in milliseconds: in seconds it is the year 5138
+)
 
 # Counters
 COUNTER_KEYS_MAX: Final = 200_000  # of one object; keys carry user ids
@@ -301,6 +322,18 @@ LAKE_SNAPSHOTS_S: Final = 30 * 86_400  # how long a snapshot is kept that is no 
 LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: queries end well before
 LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
 LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists
+
+# Exports
+EXPORT_STRETCH_SEQS: Final = 10_000  # of one query of an export
+EXPORT_GROUP_ROWS: Final = 50_000  # of one row group of a Parquet export, which is in memory
+EXPORT_TRIES_MAX: Final = 20  # of one stretch, while the object or the archive is busy
+IMPORT_SLACK_BYTES: Final = 4_096  # what an export adds to an event that was as large as may be
+
+# Audit log
+AUDIT_ROWS_MAX: Final = 250_000  # of one tenant before queries are no longer recorded: 50 MB
+AUDIT_REMARKS_MAX: Final = 1_000  # queries in memory before one of them makes its turn write
+AUDIT_LIST_MAX: Final = 1_000  # rows of one answer
+AUDIT_DETAIL_CHARS_MAX: Final = 2_000  # of a statement's shape, and of what others record
 
 # Cap'n Web, spoken by the official JavaScript client
 CAPNWEB_MESSAGE_CHARS_MAX: Final = BODY_BYTES_MAX  # one message, and all of a batch together

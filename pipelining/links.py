@@ -24,7 +24,6 @@ from raydo.pipelining.errors import ConnectionLost, RaydoError, TooLarge
 from raydo.pipelining.frame import (
     APPLIED,
     Answer,
-    Entry,
     Outcome,
     Reply,
     decode_answers,
@@ -140,7 +139,7 @@ def linked(envelope: bytes, links: Iterable[Link], answers: Mapping[int, bytes])
     entries = decode_envelope(envelope)
     expect(max(found, default=0) < len(entries), "links into its entries")
     return encode_envelope(
-        Entry(*entry[:3], put_in(entry.program, found[at])) if at in found else entry
+        entry._replace(program=put_in(entry.program, found[at])) if at in found else entry
         for at, entry in enumerate(entries)
     )
 

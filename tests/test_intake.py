@@ -120,6 +120,19 @@ async def test_pages_send_only_from_the_origins_that_their_tenant_lists(keyed: K
     assert (await keyed.ask("GET", "/stats", admin)).json()["events"] == {"a": 3}
 
 
+async def test_a_browser_key_sends_from_its_own_pages_though_the_tenant_lists_none(
+    keyed: Keyed,
+) -> None:
+    made = await keyed.keyring.create("browser", "acme", bounds={"origins": [SHOP]})
+    url = f"/raydo?writeKey={made['key']}"
+    for origin, status in ((SHOP, 200), (EVIL, 403), ("http://raydo.example", 403), (None, 403)):
+        headers = {} if origin is None else {"origin": origin}
+        for method in ("POST", "OPTIONS"):
+            reply = await keyed.client.request(method, url, json={"batch": [CALL]}, headers=headers)
+            assert reply.status_code in {status, 204 if status == 200 else status}, origin
+            assert (reply.headers.get("access-control-allow-origin") == SHOP) == (origin == SHOP)
+
+
 async def test_a_browser_that_asks_first_hears_what_the_page_may_do(keyed: Keyed) -> None:
     key, admin = await keyed.key("write"), await keyed.key("admin")
     await keyed.ask("PATCH", "/settings", admin, json={"origins": [SHOP]})

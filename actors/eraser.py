@@ -35,11 +35,15 @@ def run_erasure(job: EraseJob) -> Found:
     Raises:
         Unavailable, CommitFailedException: not now.
     """
+    from raydo.actors.lake_drop import drop
     from raydo.actors.lake_erasure import erase
     from raydo.actors.lake_persons import traces
     from raydo.actors.lake_snapshots import snapshots
 
     erasure = job.erasure
+    if erasure.whole:
+        drop(job.lake)
+        return Found(erasure.n, ())
     if erasure.state == PLANNED:
         there = traces(job.lake, erasure.ids, job.others) if erasure.ids else None
         return Found(erasure.n, erasure.ids, traces=there)

@@ -53,7 +53,15 @@ _THEN: Final = (
         count(*) AS events FROM temp.events GROUP BY date""",
     """CREATE TEMP VIEW hourly_events AS SELECT local_hour(timestamp) AS hour, event,
         count(*) AS count FROM temp.events GROUP BY 1, 2""",
+    """CREATE TEMP VIEW retention AS WITH seen AS (
+            SELECT DISTINCT person_id, date(date, '-6 days', 'weekday {weekday}') AS week
+            FROM temp.events WHERE person_id IS NOT NULL
+        ), begun AS (SELECT person_id, min(week) AS cohort FROM seen GROUP BY person_id)
+        SELECT cohort, CAST((julianday(week) - julianday(cohort)) / 7 AS INTEGER) AS week,
+            count(*) AS retained
+        FROM seen JOIN begun ON begun.person_id = seen.person_id GROUP BY 1, 2""",
 )
+_WEEKDAYS: Final = {"monday": 1, "sunday": 0}
 _STORED: Final = ", ".join(STORED_COLUMNS.split())
 
 
@@ -222,8 +230,10 @@ def _begin(connection: sqlite3.Connection, question: Question, calendar: Calenda
     connection.execute("PRAGMA wal_autocheckpoint=0")
     use_calendar(connection, calendar)
     then_ms = question.as_of.ms
+    names = {"columns": _STORED, "person": PERSON, "ms": then_ms}
+    names["weekday"] = _WEEKDAYS[question.week_start]
     for statement in VIEWS if then_ms is None else _THEN:
-        connection.execute(statement.format(columns=_STORED, person=PERSON, ms=then_ms))
+        connection.execute(statement.format(**names))
     connection.execute("BEGIN")
 
 

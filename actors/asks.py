@@ -126,10 +126,11 @@ class Asks:
 
     def questions(self, unfinished: Unfinished, lake: Lake) -> tuple[Question, ...]:
         """Say what is to be asked, and where; the file must have been brought up to date."""
-        path, zone = self._state.database.path, self._state.zone
+        state, path = self._state, self._state.database.path
         assert path is not None
         return tuple(
-            Question(path, ask.zone or zone, *ask[:4], lake, ask.shape) for ask in asked(unfinished)
+            Question(path, ask.zone or state.zone, *ask[:4], lake, ask.shape, state.week_start)
+            for ask in asked(unfinished)
         )
 
     def _needs_archive(self, ask: Ask) -> bool:

@@ -17,7 +17,7 @@ from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFul
 HIDDEN: Final = "_raydo_"
 EVENT_TABLE: Final = "raw_events"
 MERGED_TABLE: Final = "merged_ids"
-VIEWS: Final = ("events", "hourly_events", "daily_metrics")
+VIEWS: Final = ("events", "hourly_events", "daily_metrics", "retention")
 OWN_NAMES: Final = frozenset({EVENT_TABLE, MERGED_TABLE, *VIEWS})
 CALL_SAVEPOINT: Final = f"{HIDDEN}call"
 

@@ -44,7 +44,16 @@ _ROLLUPS_THEN: Final = {
     "hourly_events": """CREATE VIEW hourly_events AS
         SELECT _raydo_local_hour("timestamp") AS hour, event, count(*) AS count FROM events
         GROUP BY ALL""",
+    "retention": """CREATE VIEW retention AS WITH seen AS (
+            SELECT DISTINCT person_id,
+                CAST(date_trunc('week', CAST(date AS DATE) + {shift}) AS DATE) - {shift} AS week
+            FROM events WHERE person_id IS NOT NULL
+        ), begun AS (SELECT person_id, min(week) AS cohort FROM seen GROUP BY person_id)
+        SELECT CAST(cohort AS VARCHAR) AS cohort, (week - cohort) // 7 AS week,
+            count(*) AS retained
+        FROM seen JOIN begun ON begun.person_id = seen.person_id GROUP BY 1, 2""",
 }
+_SHIFTS: Final = {"monday": 0, "sunday": 1}  # days from a week's start to Monday
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,9 @@ class History:
             self.sandbox.add(_RECENT, self._recent())
             views.append(self._view())
         if past:
-            views += (_ROLLUPS_THEN[name] for name in sorted(tables & set(ROLLED_UP)))
+            shift = _SHIFTS[self.question.week_start]
+            names = sorted(tables & set(ROLLED_UP))
+            views += (_ROLLUPS_THEN[name].format(shift=shift) for name in names)
         dates = local_time.definitions(self.question.zone, *self._moments())
         self.sandbox.define_for((*DEFINITIONS, *MOMENT_DEFINITIONS, *dates), sql, *views)
         self.sandbox.lock()

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raydo.actors.object import DurableObject
-from raydo.actors.preferences import preference
 from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import (
@@ -251,13 +250,13 @@ class Metrics(DurableObject, register=False):
         if not isinstance(user_id, str) or not user_id:
             raise InvalidArgument(f"A user's id is a text, not {user_id!r:.80}.")
         rollups = self.rollups
-        person = user_id
-        plan = {"user_id": user_id, "person_id": person, "limit": count}
+        ids = rollups.ids(user_id)
+        plan = {"user_id": user_id, "ids": ids, "limit": count}
         first_ms = rollups.since(user_id, moment, count + 1)
         if first_ms is None:  # nobody, or nothing before that moment
             return timeline.shape(plan, _rolled([]))
         values = {
-            "person": person,
+            "person": ids[0],
             "first": first_ms,
             "before": moment,
             "seq": seq,
@@ -288,7 +287,7 @@ class Metrics(DurableObject, register=False):
         if given is not None:
             check_week_start(given)
             return given
-        return str(preference(self._state, "week_start") or "monday")
+        return self._state.week_start
 
     def _range(
         self,

@@ -49,6 +49,7 @@ class Question:
     as_of: AsOf = PRESENT
     lake: Lake | None = field(default=None)
     shape: Sequence[Any] | None = None  # what to make of the rows; see `shapes`
+    week_start: str = "monday"
 
     @property
     def heavy(self) -> bool:
@@ -79,6 +80,7 @@ class Question:
             "as_of": list(self.as_of),
             "lake": lake and [str(lake.folder), lake.namespace, dict(lake.properties)],
             "shape": self.shape,
+            "week_start": self.week_start,
         }
         try:
             packed: bytes = msgpack.packb(fields)

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 
 from pyroaring import BitMap
 
-from raydo.actors import daily, merged_ids, people, usersets
+from raydo.actors import cohort_table, daily, merged_ids, people, usersets
 from raydo.actors.buckets import BUCKET_MS, DAY, bucket_of, buckets_between, date_of
+from raydo.actors.cohort_table import CohortTable
 from raydo.actors.daily import Daily
 from raydo.actors.database import Database
 from raydo.actors.links import Identities, Join, Link
@@ -52,6 +53,7 @@ TABLES: Final = (
         id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL, zone TEXT
     )""",
     "INSERT OR IGNORE INTO _raydo_rollups VALUES (1, 0, NULL)",
+    *cohort_table.TABLES,
 )
 
 
@@ -103,6 +105,7 @@ class Rollups:
         self._names = EventNames(database)
         self._sets = UserSets(database)
         self._daily = Daily(database, self._sets)
+        self._cohorts = CohortTable(database, self._sets)
         self.rolled = Rolled(database, self._sets)
         self._generation = -1  # of what is in memory
 
@@ -225,6 +228,10 @@ class Rollups:
             InvalidArgument: there is no such zone.
         """
         return self._daily.materialise(find_zone(zone))
+
+    def materialise_retention(self, zone: str, week_start: str) -> bool:
+        """Bring `retention` up to date; tell whether it had to be written."""
+        return self._cohorts.materialise(find_zone(zone), week_start)
 
     def users_between(self, from_ms: int, to_ms: int, *, bots: bool = True) -> BitMap:
         """Return the persons seen in the buckets that `from_ms <= moment < to_ms` touches."""

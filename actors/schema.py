@@ -87,7 +87,8 @@ VIEWS: Final = (
 STORED_COLUMNS: Final = """seq id event user_id anonymous_id timestamp received_at properties context
     stream flags"""
 VIEW_COLUMNS: Final = f"{STORED_COLUMNS} date person_id"
-ROLLED_UP: Final = ("hourly_events", "daily_metrics")  # tables that a read brings up to date first
+RETENTION: Final = "retention"
+ROLLED_UP: Final = ("hourly_events", "daily_metrics", RETENTION)  # a read brings them up to date
 
 
 def open_database(path: Path | None) -> Database:
@@ -169,23 +170,26 @@ def _bring_up_to_date(database: Database) -> None:
 
 
 class RollupReads:
-    """Tell which statements may read the tables of rollups, by name or through a view."""
+    """Tell which tables of rollups a statement may read, by name or through a view."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._version = -1
-        self._through_views = False
+        self._through_views: frozenset[str] = frozenset()
 
-    def __contains__(self, sql: str) -> bool:
-        text = sql.lower()
-        if any(name in text for name in ROLLED_UP):
-            return True
+    def of(self, sql: str) -> frozenset[str]:
+        """Name the tables that must be up to date before a statement runs."""
         version = self._database.run("PRAGMA schema_version")[0][0]
         if version != self._version:
             self._version = version
-            self._through_views = bool(self._database.run(_VIEWS_ON_ROLLUPS))
-        return self._through_views
+            rows = self._database.run(_VIEWS)
+            self._through_views = _named("\n".join(sql or "" for (sql,) in rows))
+        return _named(sql) | self._through_views
 
 
-_VIEWS_ON_ROLLUPS: Final = """SELECT 1 FROM main.sqlite_schema WHERE type IN ('view', 'trigger')
-    AND (sql LIKE '%hourly_events%' OR sql LIKE '%daily_metrics%') LIMIT 1"""
+def _named(text: str) -> frozenset[str]:
+    small = text.lower()
+    return frozenset(name for name in ROLLED_UP if name in small)
+
+
+_VIEWS: Final = "SELECT sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger')"

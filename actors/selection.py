@@ -21,7 +21,7 @@ from raydo.pipelining.limits import (
     PROPERTY_NAME_BYTES_MAX,
 )
 
-PERSON: Final = "user_id"  # the column of `events` that says whose event it is
+PERSON: Final = "person_id"  # the column of `events` that says whose event it is
 EXPLICIT: Final = "properties."  # before a property that has the name of a dimension
 HUMANS: Final = f"flags & {BOT} = 0"
 # Names that stand for the first of several properties that an event has: each vendor has its own.

@@ -32,6 +32,7 @@ from raydo.actors.merged_ids import MergedIds
 from raydo.actors.meta import Meta
 from raydo.actors.outgoing import Outgoing
 from raydo.actors.pipeline import Pipeline
+from raydo.actors.preferences import preference
 from raydo.actors.upkeep import Upkeep
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
@@ -219,8 +220,8 @@ class State:
                 self.database.savepoint()
                 self._savepoint = True
             self._insert_to(self.pipeline.mark())
-            if sql and sql in self._rollup_reads:
-                self._materialise()
+            if sql and (tables := self._rollup_reads.of(sql)):
+                self._materialise(tables)
 
     def rollups(self) -> Rollups:
         """Give the rollups, with everything in them that was emitted up to now."""
@@ -242,8 +243,8 @@ class State:
         """
         with self.unbroken():
             self.transaction.begin()
-            if any(sql in self._rollup_reads for sql in statements):
-                self._materialise()
+            if tables := frozenset().union(*map(self._rollup_reads.of, statements)):
+                self._materialise(tables)
             self.transaction.end_read(strict=True)
         self.drained()
 
@@ -259,6 +260,10 @@ class State:
         self.alarms.use_zone(self.zone)
         self._follow_zone()
 
+    @property
+    def week_start(self) -> str:
+        return str(preference(self, "week_start") or "monday")
+
     def _follow_zone(self) -> None:
         if self.calendar.name != self.zone:
             self.calendar = Calendar(self.zone)
@@ -271,8 +276,12 @@ class State:
             write_events(self.transaction.ground, first_seq, events, self.now_ms)
             self._inserted = end
 
-    def _materialise(self) -> None:
-        if self.transaction.rollups.materialise(self.zone):
+    def _materialise(self, tables: frozenset[str]) -> None:
+        rollups = self.transaction.rollups
+        wrote = bool(tables - {schema.RETENTION} and rollups.materialise(self.zone))
+        if schema.RETENTION in tables:
+            wrote |= rollups.materialise_retention(self.zone, self.week_start)
+        if wrote:
             self.transaction.touch()
 
     def _undo(self, mark: Mark) -> None:

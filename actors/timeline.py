@@ -59,7 +59,8 @@ def shape(plan: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "layer": reply["layer"],
         "user_id": plan["user_id"],
-        "person_id": plan["person_id"],
+        "person_id": plan["ids"][0],
+        "ids": plan["ids"],
         "events": [_told(row) for row in shown],
         "next": f"{last['timestamp']}.{last['seq']}" if more and last else None,
     }

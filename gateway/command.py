@@ -18,6 +18,7 @@ import typer
 from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import govern_command, options
 from raydo.gateway.keys_command import keys_app
+from raydo.gateway.metrics_command import metrics_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
@@ -38,6 +39,7 @@ app = typer.Typer(
 
 app.add_typer(keys_app, name="keys")
 govern_command.add_to(app)
+app.add_typer(metrics_app)
 
 
 @app.callback()
@@ -124,7 +126,7 @@ def query(
     """Ask one tenant's data by SQL.
 
     Tables: events (all of them, archived or not), raw_events (those not archived), hourly_events,
-    daily_metrics.
+    daily_metrics, retention.
     """
     from raydo.gateway import printing
     from raydo.gateway.asking import ask

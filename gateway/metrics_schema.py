@@ -135,10 +135,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         conversion=_NUMBER,
     ),
     "Timeline": object_of(
-        "layer user_id person_id events next",
+        "layer user_id person_id ids events next",
         layer=_LAYER,
         user_id=TEXT,
         person_id=TEXT,
+        ids={**array(TEXT), "description": "all that the person is known by, its own first"},
         events=array(
             object_of(
                 seq=WHOLE,

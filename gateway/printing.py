@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +58,16 @@ def show_table(reply: dict[str, Any]) -> None:
         f"{rows:,} {kind} from {' and '.join(reply['layers'])}, {reply['elapsed_ms']:.1f} ms"
     )
     _remark_truncated(reply)
+
+
+def show_columns(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows of texts and numbers; a short row ends early."""
+    table = Table(headings[0])
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    _out.print(table)
 
 
 def show_csv(reply: dict[str, Any]) -> None:

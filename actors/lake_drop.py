@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 
 def drop(lake: Lake) -> None:
-    """Delete everything; again, it changes nothing.
-
-    An archive inside the tenant's folder ends with the folder.
-    """
-    if lake.catalog_path is not None and "warehouse" not in lake.properties:
-        return
+    """Delete everything; again, it changes nothing."""
     if lake.catalog_path is not None and not lake.catalog_path.exists():
         return
     catalog = open_catalog(lake)

@@ -63,14 +63,15 @@ class Intake:
         key = next((query[name] for name in _KEYS if query.get(name)), None)
         known = key is not None or self._access.has_key(scope)
         if known:  # nobody else's body is worth reading first
-            tenant = await self._access.tenant(scope, query, needs, key)
-            await self.origins.check(scope, tenant)
+            caller, tenant = await self._access.admitted(scope, query, needs, key)
+            await self.origins.check(scope, caller, tenant)
         try:
             async with self._bodies.read(scope, receive) as body:
                 delivery = await inline(way.read, body, Asked(query, dict(scope["headers"])))
                 if not known:
-                    tenant = await self._access.tenant(scope, query, needs, delivery.key)
-                    await self.origins.check(scope, tenant)
+                    found = await self._access.admitted(scope, query, needs, delivery.key)
+                    caller, tenant = found
+                    await self.origins.check(scope, caller, tenant)
                     known = True
                 done = await self._ingest(tenant, delivery, historical=historical)
             response = way.reply(delivery.tell(done), delivery)

@@ -262,10 +262,6 @@ ExportFile = Annotated[
     typer.Argument(metavar="FILE", help="Where it goes: FILE.parquet is Parquet, others NDJSON."),
 ]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day.")]
-To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day.")]
-Zone = Annotated[
-    str | None, typer.Option("--tz", metavar="ZONE", help="Of these days; by default the tenant's.")
-]
 
 # Of an import
 File = Annotated[

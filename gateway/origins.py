@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope
 
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
+from raydo.gateway.caller import Caller
 from raydo.gateway.headers import header
 from raydo.gateway.replies import failure
 from raydo.gateway.tenancy import parameters
@@ -45,8 +46,8 @@ class Origins:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
 
-    async def check(self, scope: Scope, tenant: str) -> None:
-        """Refuse what a page sends that the tenant does not list.
+    async def check(self, scope: Scope, caller: Caller, tenant: str) -> None:
+        """Refuse what a page sends that the tenant does not list; a browser key has its own list.
 
         Raises:
             Forbidden: it is such a page.
@@ -54,6 +55,8 @@ class Origins:
         origin = _origin(scope)
         if origin is None or not self._access.keyed or _is_own(scope, origin):
             return
+        if caller.origins is not None:
+            return  # or it would not have been let in
         if origin not in await self._listed(tenant):
             raise Forbidden(
                 f"The origin {origin[:200]!r} may not send events: "
@@ -75,8 +78,7 @@ class Origins:
         key = query.get("writeKey") or query.get("api_key") or query.get("token")
         try:
             if key is not None or not self._access.keyed:
-                tenant = await self._access.tenant(scope, query, "write", key)
-                await self.check(scope, tenant)
+                await self.check(scope, *await self._access.admitted(scope, query, "write", key))
         except RaydoError as error:
             return failure(error)
         response = Response(status_code=204)

@@ -422,3 +422,22 @@ def test_by_command_a_tenant_goes(tmp_path: Path) -> None:
     main_ok(["erase", "-t", "acme", "--all", "--yes", "--data", data])
     assert traces(tmp_path / "data", {ALICE}) == []
     assert not list((tmp_path / "data" / "Analytics").iterdir())
+
+
+@pytest.mark.slow
+def test_an_archive_elsewhere_goes_with_its_tenant(tmp_path: Path) -> None:
+    from raydo.actors.settings import Settings
+    from raydo.actors.world import World
+
+    warehouse = tmp_path / "warehouse"
+    catalog = {"uri": f"sqlite:///{tmp_path / 'catalog.db'}", "warehouse": str(warehouse)}
+    warehouse.mkdir()
+    with World(tmp_path / "data", settings=Settings(lake={"type": "sql", **catalog})) as world:
+        books = Books(world)
+        books.fill()
+        books.archive()
+        assert traces(warehouse, {ALICE})
+        while world.wait(books.stub.erase_everything("acme")):
+            time.sleep(0.05)
+    assert not [path for path in warehouse.rglob("*") if path.is_file()]
+    assert traces(tmp_path, {"acme"}) == []

@@ -246,8 +246,10 @@ AcceptLoss = Annotated[
 ]
 
 # Of an erasure
+All = Annotated[bool, typer.Option("--all", help="The whole tenant: its folder goes.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 User = Annotated[
-    str, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
+    str | None, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
 ]
 
 # Of an export

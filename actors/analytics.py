@@ -124,6 +124,7 @@ class Analytics(DurableObject):
         )
         events = [event for event in parsed if isinstance(event, Event)]
         accepted = self._admit(events)
+        self.pipeline.rejected += len(items) - len(events)
         return {
             "accepted": accepted,
             "duplicates": len(events) - accepted,

@@ -26,6 +26,8 @@ class Pipeline:
         self.new_id = new_id
         self._ids = ids
         self._emitted: list[Emitted] = []
+        self.duplicates = 0  # found, and not counted yet
+        self.rejected = 0  # events that a call refused by themselves
 
     def emit(self, kind: str, stream: str, payload: Event | Mapping[str, Any]) -> str:
         """Emit one event and return its id; it is on disk before the caller hears of it.
@@ -56,6 +58,7 @@ class Pipeline:
         self._emitted += [
             Emitted(event, stream) for event, is_new in zip(events, new, strict=True) if is_new
         ]
+        self.duplicates += new.count(False)
         return new
 
     def mark(self) -> int:

@@ -102,6 +102,7 @@ class State:
         self.counters.now_ms = now_ms
         self.pipeline.now_ms = now_ms
         self.alarms.now_ms = now_ms
+        self.transaction.ledger.now_ms = now_ms
 
     def mark(self) -> Mark:
         """Say how much has happened in this turn."""

@@ -244,6 +244,8 @@ class Storage:
                 continue
             effects = decode(record.payload, record.kind)
             transaction.ids.fresh(effects.seen, effects.day)
+            transaction.ledger.now_ms = effects.now_ms
+            transaction.ledger.recovered(events=len(effects.events))
             transaction.hold(effects, len(record.payload))
         if transaction.tail:
             with transaction.rolling_back():
@@ -257,6 +259,7 @@ class Storage:
         except StorageFull:
             log.give_up()
             raise
+        self.transaction.ledger.spend(log_bytes=len(payload), syncs=1)
         self._disk.step("storage.log.after_sync")
         self.transaction.last_seq = effects.seq
         self.transaction.hold(effects, len(payload))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -29,7 +30,10 @@ from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
+from raydo.gateway.exposition import Exposition
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
+from raydo.gateway.machine import machine
+from raydo.gateway.monitor import Monitor
 from raydo.gateway.operations import operations
 from raydo.gateway.preferring import preferring
 from raydo.gateway.probes import probes
@@ -37,6 +41,7 @@ from raydo.gateway.queries import Queries
 from raydo.gateway.replies import failure, http_failure
 from raydo.gateway.rpc import Rpc
 from raydo.gateway.schema import merge
+from raydo.gateway.traces import tracing_from
 from raydo.gateway.tracking import Tracking
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 
@@ -71,10 +76,16 @@ class Gateway(FastAPI):
         self.socket = socket
         self._frames = frames
         self._hot = hot
-        self._door = door(self._inside)
+        self.door = door(self._inside)
+        self._enter: ASGIApp = self.door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._door(scope, receive, send)
+        await self._enter(scope, receive, send)
+
+    def watch(self, monitor: Callable[[ASGIApp, frozenset[str]], Monitor]) -> None:
+        """Note every request, those that the door refuses included."""
+        hot = frozenset({SOCKET_PATH, *(path for _, path in self._hot)})
+        self._enter = monitor(self.door, hot)
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
@@ -88,8 +99,17 @@ class Gateway(FastAPI):
             await endpoint(scope, receive, send)
 
 
-def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = False) -> Gateway:
-    """Make the application around a runtime that may still be starting."""
+def create_app(
+    backend: Backend,
+    *,
+    domain: str | None = None,
+    keyed: bool = False,
+    data: Path | None = None,
+) -> Gateway:
+    """Make the application around a runtime that may still be starting.
+
+    `data` is the folder whose disk and backups `/metrics` tells of, and whose costs are told.
+    """
     access = Access(backend, keyed=keyed, domain=domain)
     bodies = Bodies()
     capnweb = CapnWeb(backend, bodies, access)
@@ -101,6 +121,9 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
     )
     app.include_router(probes(backend))
     app.include_router(operations(backend, access))
+    exposition = Exposition(backend, data, app.door.inside)
+    app.watch(partial(Monitor, requests=exposition.requests, tracing=tracing_from()))
+    app.include_router(machine(backend, access, exposition))
     app.include_router(preferring(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)

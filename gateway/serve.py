@@ -25,7 +25,7 @@ from rich.console import Console
 from raydo.actors.claim import token_path
 from raydo.actors.runtime import Served, serve_runtime
 from raydo.actors.settings import Settings
-from raydo.gateway.app import create_app
+from raydo.gateway.app import Gateway, create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import is_loopback
 from raydo.gateway.keyring import Keyring
@@ -91,7 +91,7 @@ class Run:
 
     def _server(self, backend: Backend) -> Server:
         config = uvicorn.Config(
-            create_app(backend, domain=self.plan.domain, keyed=self.plan.keyed),
+            self._app(backend),
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=BODY_BYTES_MAX,
@@ -103,6 +103,10 @@ class Run:
             timeout_graceful_shutdown=REQUESTS_END_S,
         )
         return Server(config)
+
+    def _app(self, backend: Backend) -> Gateway:
+        plan = self.plan
+        return create_app(backend, domain=plan.domain, keyed=plan.keyed, data=plan.settings.data)
 
     async def _open(self) -> Served:
         # A busy object's callers are told so, instead of waiting here where nothing bounds them.

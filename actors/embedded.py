@@ -108,7 +108,7 @@ class Embedded:
         hosts = []
         if self._residents is not None:
             hosts.append({"host": "embedded", **self._residents.figures()})
-        return {"hosts": hosts, "hosts_max": 1, "standbys": 0}
+        return {"hosts": hosts, "hosts_max": 0, "standbys": 0}
 
     async def drain(self, noun: Noun | None = None) -> list[str]:
         """See `Runtime.drain`."""

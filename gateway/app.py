@@ -123,7 +123,7 @@ def create_app(
     app.include_router(operations(backend, access))
     exposition = Exposition(backend, data, app.door.inside)
     app.watch(partial(Monitor, requests=exposition.requests, tracing=tracing_from()))
-    app.include_router(machine(backend, access, exposition))
+    app.include_router(machine(backend, access, exposition, data))
     app.include_router(preferring(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)

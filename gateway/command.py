@@ -17,6 +17,7 @@ import typer
 
 from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import options
+from raydo.gateway.backup_command import backup, restore
 from raydo.gateway.keys_command import keys_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
@@ -37,6 +38,8 @@ app = typer.Typer(
 
 
 app.add_typer(keys_app, name="keys")
+app.command()(backup)
+app.command()(restore)
 
 
 @app.callback()

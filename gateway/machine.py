@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -21,10 +23,13 @@ class DrainRequest(BaseModel):
     object: str = "Analytics"
 
 
-def machine(backend: Backend, access: Access, exposition: Exposition) -> APIRouter:
+def machine(
+    backend: Backend, access: Access, exposition: Exposition, data: Path | None
+) -> APIRouter:
     """Make the router."""
     router = APIRouter(tags=["operations"])
     gate = Gate(access)
+    where = None if data is None else str(data.resolve())
 
     @router.get("/metrics", summary="What Prometheus scrapes; with keys it takes the server's")
     async def metrics(request: Request) -> Response:
@@ -35,8 +40,8 @@ def machine(backend: Backend, access: Access, exposition: Exposition) -> APIRout
     async def drain(request: Request, what: DrainRequest) -> Response:
         if what.tenant is None:
             await gate.server(request)
-            return answer({"failed": await backend.drain()})
+            return answer({"failed": await backend.drain(), "data": where})
         tenant = await gate.tenant(request, what.tenant)
-        return answer({"failed": await backend.drain(noun(what.object, tenant))})
+        return answer({"failed": await backend.drain(noun(what.object, tenant)), "data": where})
 
     return router

@@ -3,11 +3,11 @@
 Written with nothing that another durable object doesn't have. What it counts in memory (L0):
 
     event:{name}        events by name, EVENT_NAMES_MAX of them; further names count as "(other)"
-    active:{user}       when each user was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
+    active:{person}     when each person was last seen, for PRESENCE_S; answers 1, 5 and 30 minutes
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
-Days are answered from the rollups, which are exact at every moment, and the rest by SQL. Two timers
+Its metrics are those of `Metrics`. Two timers
 bring the tables `hourly_events` and `daily_metrics` up to date, each hour and at 3 in the morning; no
 answer waits for them, since a read does the same before it reads. What they spare is that read's
 time, and they leave the file's tables right for other tools.
@@ -23,18 +23,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from raydo.actors import erasures, export, forgetting
+from raydo.actors.audit import shape
+from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
-from raydo.actors.object import DurableObject
+from raydo.actors.metrics import Metrics
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
+from raydo.actors.quota import Quota, spend
 from raydo.actors.tallies import Ingested, Stats
-from raydo.actors.zone import DayMetrics, parse_date
-from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
+from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge, Unavailable
 from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
-    DAYS_MAX,
     EVENT_NAMES_MAX,
     LAKE_RECENT_ROWS_MAX,
     LAKE_ROWS_MIN,
@@ -45,8 +47,8 @@ from raydo.pipelining.limits import (
 from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
+    from raydo.actors.erasures import Erased
     from raydo.actors.event import Event
-    from raydo.actors.retention import Cohort
 
 STREAM: Final = "analytics"
 WINDOW_S: Final = 60
@@ -55,16 +57,19 @@ OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
 
 
-class Analytics(DurableObject):
+class Analytics(Metrics):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
+    audit = Exposed(AuditLog)
     keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
         self.keys = Keys(self._state)
+        self.audit = AuditLog(self._state)
         self.counters.bound("event:", EVENT_NAMES_MAX, f"event:{OTHER}")
         self.counters.bound("active:", PRESENCE_USERS_MAX, f"active:{OTHER}")
+        self.pipeline.on_join = self._join_presence
         self.counters.define("active_users_1m", lambda: self.counters.count("active:*", WINDOW_S))
         self.every.hour(self.roll_up_hour)
         self.every.day.at("3am")(self.roll_up_day)
@@ -83,7 +88,7 @@ class Analytics(DurableObject):
         `more` are the event's other fields: userId, anonymousId, timestamp, messageId, context.
 
         Raises:
-            InvalidEvent: it breaks a rule for events.
+            InvalidEvent: it breaks a rule for events. QuotaExceeded: it is one too many.
         """
         from raydo.actors.event import parse
 
@@ -105,10 +110,11 @@ class Analytics(DurableObject):
     ) -> Ingested:
         """Record a batch of events, each the raw JSON of one; a bad one is rejected alone.
 
-        `historical` is for imports: an event's own `receivedAt` then is its receipt.
+        `historical` is for imports: an event's own `receivedAt` then is its receipt, and no quota
+        counts it.
 
         Raises:
-            TooLarge: more than BATCH_EVENTS_MAX.
+            TooLarge: more than BATCH_EVENTS_MAX. QuotaExceeded: over a quota; nothing was taken.
             InvalidArgument: no list, or a time that is none.
         """
         from raydo.actors.event import Event, parse_all
@@ -123,9 +129,9 @@ class Analytics(DurableObject):
             items, received_ms, sent_at_ms, new_id=self.pipeline.new_id, historical=historical
         )
         events = [event for event in parsed if isinstance(event, Event)]
-        accepted = self._admit(events)
+        accepted, quota = self._admit(events, free=historical)
         self.pipeline.rejected += len(items) - len(events)
-        return {
+        done: Ingested = {
             "accepted": accepted,
             "duplicates": len(events) - accepted,
             "rejected": [
@@ -135,6 +141,9 @@ class Analytics(DurableObject):
             ],
             "ids": [event.id if isinstance(event, Event) else None for event in parsed],
         }
+        if quota is not None:
+            done["quota"] = quota
+        return done
 
     @call(needs="read")
     def stats(self) -> Stats:
@@ -155,39 +164,6 @@ class Analytics(DurableObject):
         """Count the users whose latest event lies within `within_s` seconds, PRESENCE_S at most."""
         return self.counters.count("active:*", within_s)
 
-    @call(js="getDAU", alias=("get_dau",), needs="read")
-    def dau(self, days: int = 7, tz: str | None = None, to: str | None = None) -> list[DayMetrics]:
-        """Count users and events by calendar day, newest first, days without events too.
-
-        The days are those of the tenant's zone, or of `tz`, and end today, or with `to`.
-
-        Raises:
-            InvalidArgument: no such number of days, zone or date.
-        """
-        if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= DAYS_MAX:
-            raise InvalidArgument(f"days is a whole number from 1 to {DAYS_MAX}, not {days!r}.")
-        last = None if to is None else parse_date(to)
-        return self.rollups.days(days, tz or self.zone, last, self.now_ms)
-
-    @call(js="getRetention", alias=("get_retention",), needs="read")
-    def retention(
-        self,
-        period: str = "week",
-        since: str | None = None,
-        to: str | None = None,
-        tz: str | None = None,
-    ) -> list[Cohort]:
-        """Count who came again, by the day, week or month in which they were first seen ever.
-
-        Cohorts run from the one that holds the date `since`, or the latest few, to today or `to`.
-
-        Raises:
-            InvalidArgument: no such period, zone or date, or too many cohorts.
-        """
-        first = None if since is None else parse_date(since)
-        last = None if to is None else parse_date(to)
-        return self.rollups.retention(period, tz or self.zone, first, last, self.now_ms)
-
     @call(aside=True, needs="read")
     def query(
         self, sql: str, params: Any = None, limit: int | None = None, as_of: Any = None
@@ -202,6 +178,30 @@ class Analytics(DurableObject):
             InvalidArgument: parameters, limit or `as_of` cannot be read.
         """
         reply: dict[str, Any] = self.ask(sql, params, limit, as_of)
+        self._state.audit.remark({"sql": shape(sql), "as_of": as_of})
+        return reply
+
+    @call
+    def export_plan(
+        self, since: str | None = None, to: str | None = None, tz: str | None = None
+    ) -> export.Plan:
+        """Begin an export of the events of some days, or of all: see `export`.
+
+        Raises:
+            InvalidArgument: no such date or zone.
+        """
+        made = export.plan(self._state, since, to, tz)
+        self._state.audit.note("export", {"from": since, "to": to, "events": made["events"]})
+        return made
+
+    @call(aside=True)
+    def export_stretch(self, after_seq: int, plan: export.Plan) -> dict[str, Any]:
+        """Give the next rows of an export, up to `export.end_of`, as a query's reply.
+
+        Raises:
+            InvalidArgument: it is no plan. Unavailable: not now.
+        """
+        reply: dict[str, Any] = self._state.asks.later(export.stretch(after_seq, plan))
         return reply
 
     @call(needs="read")
@@ -227,11 +227,14 @@ class Analytics(DurableObject):
         Raises:
             InvalidArgument: there is no such setting, or it cannot be so.
         """
-        zone = self.zone
+        before = self.settings()
         prefer(self._state, changes)
-        if zone != self.zone:
+        after = self.settings()
+        if after != before:
+            self._state.audit.note("settings", dict(changes))
+        if after["zone"] != before["zone"]:
             self._wake_timers()
-        return self.settings()
+        return after
 
     def roll_up_hour(self) -> None:
         """Write the hours and days that changed into `hourly_events` and `daily_metrics`."""
@@ -245,9 +248,14 @@ class Analytics(DurableObject):
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, or at least to tidy up there."""
         upkeep = self._state.upkeep
+        kept = forgetting.expire(self._state)
         if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):
             return
-        if not upkeep.tidy() and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None:
+        if (
+            not kept
+            and not upkeep.tidy()
+            and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None
+        ):
             self.alarms.rest(self.archive_week)
 
     @call
@@ -264,6 +272,8 @@ class Analytics(DurableObject):
             before_ms = weekly_before(self.now_ms, self._state.upkeep.age_s)
         else:
             before_ms = self.now_ms - to_ms(older_than_s) if older_than_s else self.now_ms + 1
+        if self._state.erasures.waiting and self._state.erasures.count():
+            raise Unavailable("An erasure is under way; the archive waits for its end.")
         run = self._state.upkeep.plan(before_ms, 1)
         return None if run is None else told(run)
 
@@ -272,22 +282,62 @@ class Analytics(DurableObject):
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]
 
-    def _admit(self, events: Sequence[Event]) -> int:
-        """Emit events and count those that are new."""
+    @call(needs="erase")
+    def erase(self, user_id: str) -> Erased:
+        """Plan to erase a person: the events of all its ids, everywhere, and what is known of it.
+
+        It is done beside the calls: `erasures` says how far it is. What arrives of the person from
+        now on is new, and stays.
+
+        Raises:
+            InvalidArgument: no user id. Overloaded: too many erasures wait.
+        """
+        return forgetting.erase(self._state, user_id)
+
+    @call(needs="erase")
+    def erasures(self) -> list[Erased]:
+        """List the erasures, the oldest first: how far they are, and what each has changed."""
+        return [erasures.told(each) for each in self._state.erasures.all()]
+
+    @call
+    def erase_again(self, listed: Sequence[Mapping[str, Any]]) -> list[Erased]:
+        """Erase again, after a restore of an older copy, whom `erasures` listed before it.
+
+        Raises:
+            InvalidArgument: it is no such list.
+        """
+        return forgetting.erase_again(self._state, listed)
+
+    def uncount(self, gone: Mapping[str, int], ids: Sequence[str], later: Sequence[Event]) -> int:
+        """See `erasing.Counting`."""
+        return forgetting.uncount(self, gone, ids, later)
+
+    def _admit(self, events: Sequence[Event], *, free: bool = False) -> tuple[int, Quota | None]:
+        """Emit events and count those that are new, on the quotas too unless they are `free`.
+
+        Raises:
+            QuotaExceeded: a quota has no room for all that are new.
+        """
         new = self.pipeline.admit(events, STREAM)
         fresh = [event for event, is_new in zip(events, new, strict=True) if is_new]
+        quota = None if free else spend(self._state, self.counters, len(fresh))
         if fresh:
             self._wake_timers()
         counters = self.counters
         names = Counter(event.event for event in fresh)
         counters.incr_many((f"event:{name}", count) for name, count in names.items())
         # What happened too long ago to matter now changes neither.
-        for user, (count, at_ms) in _latest_by_user(fresh).items():
+        persons = self.pipeline.identities.persons({e.user_id for e in fresh if e.user_id})
+        for user, (count, at_ms) in _latest_by_person(fresh, persons).items():
             counters.incr(f"active:{user}", count, ttl=PRESENCE_S, at_ms=at_ms)
         viewed = Counter(event.timestamp_ms for event in fresh if event.event in PAGE_VIEWS)
         for at_ms, count in sorted(viewed.items()):
             counters.incr("pageviews_1m", count, ttl=WINDOW_S, mode="window", at_ms=at_ms)
-        return len(fresh)
+        return len(fresh), quota
+
+    def _join_presence(self, previous: str, person: str) -> None:
+        """Let a person who turned out to be another one be active once."""
+        self.counters.fold(f"active:{previous}", f"active:{person}")
 
     def _wake_timers(self) -> None:
         alarms = self.alarms
@@ -301,11 +351,14 @@ def _moment(ms: object) -> int:
     return ms
 
 
-def _latest_by_user(events: Sequence[Event]) -> dict[str, tuple[int, int]]:
-    """Count each user's events, and find the moment of the latest."""
+def _latest_by_person(
+    events: Sequence[Event], persons: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Count each person's events, and find the moment of the latest."""
     latest: dict[str, tuple[int, int]] = {}
     for event in events:
         if event.user_id is not None:
-            count, at_ms = latest.get(event.user_id, (0, 0))
-            latest[event.user_id] = (count + 1, max(at_ms, event.timestamp_ms))
+            person = persons.get(event.user_id, event.user_id)
+            count, at_ms = latest.get(person, (0, 0))
+            latest[person] = (count + 1, max(at_ms, event.timestamp_ms))
     return latest

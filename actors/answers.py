@@ -24,7 +24,8 @@ from raydo.actors.probe import Probe, explains, probe
 from raydo.actors.question import PRESENT, AsOf, Question
 from raydo.actors.result import distinct
 from raydo.actors.sandbox import Sandbox
-from raydo.actors.schema import VIEW_COLUMNS, VIEWS, use_calendar
+from raydo.actors.schema import PERSON, STORED_COLUMNS, VIEWS, use_calendar
+from raydo.actors.shapes import shaped
 from raydo.actors.span import EVENTS
 from raydo.actors.statement import Statement, understand
 from raydo.actors.stop import Stop
@@ -46,14 +47,22 @@ from raydo.pipelining.limits import (
 
 _BUSY_S: Final = 1.0
 _THEN: Final = (
-    """CREATE TEMP VIEW events AS SELECT {columns}, local_date(timestamp) AS date
-        FROM main.raw_events WHERE appended_at <= {ms}""",
-    """CREATE TEMP VIEW daily_metrics AS SELECT date, count(DISTINCT user_id) AS dau,
+    """CREATE TEMP VIEW events AS SELECT {columns}, local_date(timestamp) AS date,
+        {person} AS person_id FROM main.raw_events WHERE appended_at <= {ms}""",
+    """CREATE TEMP VIEW daily_metrics AS SELECT date, count(DISTINCT person_id) AS dau,
         count(*) AS events FROM temp.events GROUP BY date""",
     """CREATE TEMP VIEW hourly_events AS SELECT local_hour(timestamp) AS hour, event,
         count(*) AS count FROM temp.events GROUP BY 1, 2""",
+    """CREATE TEMP VIEW retention AS WITH seen AS (
+            SELECT DISTINCT person_id, date(date, '-6 days', 'weekday {weekday}') AS week
+            FROM temp.events WHERE person_id IS NOT NULL
+        ), begun AS (SELECT person_id, min(week) AS cohort FROM seen GROUP BY person_id)
+        SELECT cohort, CAST((julianday(week) - julianday(cohort)) / 7 AS INTEGER) AS week,
+            count(*) AS retained
+        FROM seen JOIN begun ON begun.person_id = seen.person_id GROUP BY 1, 2""",
 )
-_STORED: Final = ", ".join(name for name in VIEW_COLUMNS.split() if name != "date")
+_WEEKDAYS: Final = {"monday": 1, "sunday": 0}
+_STORED: Final = ", ".join(STORED_COLUMNS.split())
 
 
 class Answers:
@@ -76,7 +85,7 @@ class Answers:
         try:
             for _ in range(QUERY_PINS_MAX):
                 try:
-                    return self._answer(question, stop)
+                    return shaped(question.shape, self._answer(question, stop))
                 except TooOld:
                     continue
             raise Unavailable("Archive runs end faster than a query can begin.")
@@ -221,8 +230,10 @@ def _begin(connection: sqlite3.Connection, question: Question, calendar: Calenda
     connection.execute("PRAGMA wal_autocheckpoint=0")
     use_calendar(connection, calendar)
     then_ms = question.as_of.ms
+    names = {"columns": _STORED, "person": PERSON, "ms": then_ms}
+    names["weekday"] = _WEEKDAYS[question.week_start]
     for statement in VIEWS if then_ms is None else _THEN:
-        connection.execute(statement.format(columns=_STORED, ms=then_ms))
+        connection.execute(statement.format(**names))
     connection.execute("BEGIN")
 
 

@@ -115,6 +115,7 @@ class Backup:
             epoch=taken.epoch,
             schema=taken.schema,
             archive=taken.archive,
+            erasures=taken.erasures,
             mark=mark,
             files=taken.files,
         )

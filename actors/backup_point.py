@@ -38,6 +38,7 @@ class Point:
     epoch: int
     schema: int
     archive: str
+    erasures: list[dict[str, Any]]  # whom it had forgotten by then: what `erase_again` takes
     mark: list[int]
     files: list[Kept]
 

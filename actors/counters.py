@@ -181,6 +181,18 @@ class Counters(CounterStore):
         self._place(key, None)
         return True
 
+    def fold(self, key: str, into: str) -> None:
+        """Count what `key` counted as `into`, as if it had been so from the first; `key` is gone."""
+        state = self._living(key)
+        if state is None or key == into:
+            return
+        self.delete(key)
+        if isinstance(state, TIMED):
+            ttl, value = state.ttl_ms / 1000, state.value_at(self.now_ms)
+            self.incr(into, value, ttl=ttl, mode=MODES[type(state)], at_ms=state.last_ms)
+        else:
+            self.incr(into, state)
+
     def mark(self) -> int:
         """Return where this turn stands, for `rollback`."""
         return len(self._journal)

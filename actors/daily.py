@@ -72,9 +72,38 @@ class Daily:
             " SET events = events + excluded.events",
             [(*key, events) for key, events in counts.items()],
         )
+        self.change(totals)
+
+    def uncount(self, slots: Iterable[tuple[int, int, int, int]]) -> None:
+        """Take `(bucket, name, events, bots)` out of the counts of the buckets again."""
+        slots = list(slots)
+        self.count((bucket, name, -events, -bots) for bucket, name, events, bots in slots)
+        buckets = [(bucket,) for bucket in {slot[0] for slot in slots}]
+        for table in ("_raydo_buckets", "_raydo_counts"):
+            self._database.run_many(
+                f"DELETE FROM {table} WHERE bucket = ? AND events = 0",  # noqa: S608 - ours
+                buckets,
+            )
+
+    def change(self, buckets: Iterable[int]) -> None:
+        """Say that the days and hours of some buckets must be written anew."""
         self._database.run_many(
-            "INSERT OR IGNORE INTO _raydo_changed VALUES (?)", [(bucket,) for bucket in totals]
+            "INSERT OR IGNORE INTO _raydo_changed VALUES (?)", [(bucket,) for bucket in buckets]
         )
+
+    def expire(self, bucket: int, day: date) -> int:
+        """Forget the counts before a bucket, and before a local day; return how many buckets had."""
+        [(gone,)] = self._database.run(
+            "SELECT count(*) FROM _raydo_buckets WHERE bucket < ?", (bucket,)
+        )
+        for table in ("_raydo_buckets", "_raydo_counts", "_raydo_changed"):
+            self._database.run(f"DELETE FROM {table} WHERE bucket < ?", (bucket,))  # noqa: S608
+        for table, column in (("daily_metrics", "date"), ("hourly_events", "hour")):
+            self._database.run(
+                f"DELETE FROM {table} WHERE {column} < ?",  # noqa: S608 - names of ours
+                (day.isoformat(),),
+            )
+        return int(gone)
 
     def totals(
         self, dates: Collection[date], zone: ZoneInfo, *, bots: bool
@@ -95,7 +124,11 @@ class Daily:
         totals = self._compute(changed, zone, bots=True)
         self._database.run_many(
             "REPLACE INTO daily_metrics VALUES (?, ?, ?)",
-            [(day.isoformat(), *total) for day, total in totals.items()],
+            [(day.isoformat(), *total) for day, total in totals.items() if total.events],
+        )
+        self._database.run_many(
+            "DELETE FROM daily_metrics WHERE date = ?",
+            [(day.isoformat(),) for day, total in totals.items() if not total.events],
         )
         for hours in changed.values():
             self._write_hours(hours, zone)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from raydo.actors import jobs, outgoing
+from raydo.actors import audit, jobs, outgoing
 from raydo.actors.event import BOT
+from raydo.actors.links import links_of
 from raydo.actors.rollups import RolledEvent
 from raydo.pipelining.limits import SESSION_REPLIES_MAX, SESSIONS_MAX
 
@@ -73,8 +74,11 @@ def _insert(database: Database, first_seq: int, events: Sequence[Emitted], now_m
 def _roll_up(rollups: Rollups, events: Sequence[Emitted]) -> None:
     if events:
         rollups.apply(
-            RolledEvent(event.timestamp_ms, event.event, event.user_id, bool(event.flags & BOT))
-            for event, _ in events
+            [
+                RolledEvent(event.timestamp_ms, event.event, event.user_id, bool(event.flags & BOT))
+                for event, _ in events
+            ],
+            links_of(event for event, _ in events),
         )
 
 
@@ -102,6 +106,7 @@ def _write_rows(database: Database, turns: Sequence[Effects]) -> None:
             database.run_many(statement, rows)
     outgoing.write(database, [row for effects in turns for row in effects.outgoing])
     jobs.write(database, (row for effects in turns for row in effects.jobs))
+    audit.write(database, [row for effects in turns for row in effects.audit])
     _write_sessions(database, turns)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from raydo.actors.audit import Row
 from raydo.actors.event import Event
 from raydo.actors.idrun import KEY_BYTES
 from raydo.pipelining.errors import DataUnreadable
@@ -42,6 +43,7 @@ class Effects(NamedTuple):
     jobs: Sequence[tuple[int, bytes | None]]  # None deletes
     sessions: Sequence[tuple[bytes, int, int]]
     replies: Sequence[tuple[bytes, int, bytes | None]]
+    audit: Sequence[Row] = ()
 
     @property
     def day(self) -> int:

@@ -12,7 +12,8 @@ The rules (DESIGN section 7):
   With `sentAt` it becomes `received - (sentAt - timestamp)`, which takes out a client's wrong
   clock. More than a day ahead of its receipt it is the receipt, and marked `CLAMPED`.
 * A bot is marked `BOT`, never dropped: `context.bot` is true, or `properties.is_bot` is true, 1,
-  "1" or "true".
+  "1" or "true", or the event's own user agent is a known bot's (`context.userAgent` or
+  `user_agent`, or as vendors' clients have it among the properties).
 * Without a `messageId` the event gets a new id and is marked `MADE_ID`: nobody can send it twice.
 """
 
@@ -27,6 +28,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from raydo.actors.bots import is_bot
 from raydo.actors.event_checks import (
     check_depth,
     check_name,
@@ -41,12 +43,14 @@ from raydo.pipelining.limits import (
     EVENT_ID_BYTES_MAX,
     EVENT_NAME_BYTES_MAX,
     FUTURE_S_MAX,
+    IMPORT_SLACK_BYTES,
 )
 
 CLAMPED: Final = 1  # the timestamp lay too far ahead and is the receipt's
 BOT: Final = 2
 MADE_ID: Final = 4  # the id is ours, so the event cannot be a repetition
 
+_KEPT_FLAGS: Final = range(8)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FUTURE_MS: Final = FUTURE_S_MAX * 1000
 _SHORT: Final = EVENT_NAME_BYTES_MAX // 4  # characters that fit, whatever UTF-8 makes of them
@@ -89,6 +93,7 @@ class _Wire(msgspec.Struct, gc=False):
     anonymous_id: Scalar = None
     received: Any = msgspec.field(name="receivedAt", default=None)
     received_at: Any = None
+    flags: Any = msgspec.field(name="raydoFlags", default=None)  # of an export
 
 
 class _Properties(msgspec.Struct, gc=False):
@@ -97,10 +102,16 @@ class _Properties(msgspec.Struct, gc=False):
     anonymous: Scalar = msgspec.field(name="anonymousId", default=None)
     anonymous_id: Scalar = None
     is_bot: Any = None
+    agent: Any = msgspec.field(name="$raw_user_agent", default=None)
+    agent_of: Any = msgspec.field(name="$user_agent", default=None)
+    agent_by: Any = msgspec.field(name="$useragent", default=None)
+    agent_own: Any = msgspec.field(name="userAgent", default=None)
 
 
 class _Context(msgspec.Struct, gc=False):
     bot: Any = None
+    agent: Any = msgspec.field(name="userAgent", default=None)
+    user_agent: Any = None
 
 
 _wire = msgspec.json.Decoder(_Wire).decode
@@ -120,7 +131,8 @@ def parse(
 ) -> Event:
     """Read one event; `sent_at_ms` is its batch's `sentAt`, and the event's own wins.
 
-    A `historical` event is an import's: its own `receivedAt`, if it has one, is its receipt.
+    A `historical` event is an import's: its own `receivedAt`, if it has one, is its receipt, and
+    the marks that an export gave it (`raydoFlags`) hold.
 
     Raises:
         InvalidEvent: it breaks a rule; the sentence names the place as `$.path`.
@@ -152,20 +164,25 @@ def _parse(
 ) -> Event:
     # One function for what every event needs, and another one only for what few do: at this
     # size calls would be the greater part of the work.
-    wire = _read(item if type(item) is bytes else _encode(item))
+    wire = _read(item if type(item) is bytes else _encode(item), historical)
+    flags = 0
     if historical:
-        received_ms = _receipt(wire, received_ms)
-    name, properties, inner, context, flags = wire.event, "{}", _NO_PROPERTIES, None, 0
+        received_ms, flags = _history(wire, received_ms)
+    name, properties, inner, context = wire.event, "{}", _NO_PROPERTIES, None
     if not name or len(name) > _SHORT or "\0" in name or name.isspace():
         check_name(name)
     if wire.properties not in _NOTHING:
         properties, inner = _object(wire.properties, "$.properties", _properties)
         if inner.is_bot is not None and inner.is_bot in _BOT_MARKS:
-            flags = BOT
+            flags |= BOT
+        agent = inner.agent or inner.agent_of or inner.agent_by or inner.agent_own
+        if agent is not None and is_bot(agent):
+            flags |= BOT
     if wire.context not in _NOTHING:
         context, about = _object(wire.context, "$.context", _context)
-        if about.bot is True:
-            flags = BOT
+        agent = about.agent or about.user_agent
+        if about.bot is True or (agent is not None and is_bot(agent)):
+            flags |= BOT
     user_id = _first(wire.user, wire.user_id, inner.user, inner.user_id, "userId")
     anonymous_id = _first(
         wire.anonymous, wire.anonymous_id, inner.anonymous, inner.anonymous_id, "anonymousId"
@@ -191,13 +208,19 @@ def _parse(
     return _new(Event, event)
 
 
-def _read(raw: bytes) -> _Wire:
-    if len(raw) > EVENT_BYTES_MAX:
+def _read(raw: bytes, historical: bool) -> _Wire:
+    if len(raw) > EVENT_BYTES_MAX + IMPORT_SLACK_BYTES * historical:
         raise TooLarge(f"An event has at most {EVENT_BYTES_MAX} bytes; this one has {len(raw)}.")
     try:
         return _wire(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(error, "$") from None
+
+
+def _history(wire: _Wire, now_ms: int) -> tuple[int, int]:
+    """Return an import's receipt, and what was noted of the event then."""
+    flags = wire.flags & (BOT | CLAMPED) if wire.flags in _KEPT_FLAGS else 0
+    return _receipt(wire, now_ms), flags
 
 
 def _receipt(wire: _Wire, now_ms: int) -> int:

@@ -16,8 +16,9 @@ from raydo.pipelining.errors import ActivationBroken, QueryForbidden, StorageFul
 
 HIDDEN: Final = "_raydo_"
 EVENT_TABLE: Final = "raw_events"
-VIEWS: Final = ("events", "hourly_events", "daily_metrics")
-OWN_NAMES: Final = frozenset({EVENT_TABLE, *VIEWS})
+MERGED_TABLE: Final = "merged_ids"
+VIEWS: Final = ("events", "hourly_events", "daily_metrics", "retention")
+OWN_NAMES: Final = frozenset({EVENT_TABLE, MERGED_TABLE, *VIEWS})
 CALL_SAVEPOINT: Final = f"{HIDDEN}call"
 
 # What tells something and changes nothing that outlives the transaction.

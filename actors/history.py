@@ -20,17 +20,19 @@ from raydo.actors.guard import EVENT_TABLE
 from raydo.actors.moments import MOMENT_DEFINITIONS, Scalar
 from raydo.actors.pin import File, Pinned, Run, within
 from raydo.actors.question import PRESENT, Question
-from raydo.actors.recent import COLUMNS, recent_events, table_of
+from raydo.actors.recent import COLUMNS, merged_ids, recent_events, table_of
 from raydo.actors.sandbox import Sandbox
 from raydo.actors.schema import ROLLED_UP
 from raydo.actors.span import EVENTS
-from raydo.actors.statement import DATE, Statement
+from raydo.actors.statement import DATE, PERSON, Statement
 from raydo.actors.stop import Stop
 from raydo.actors.tree import render, walk
 from raydo.pipelining.limits import QUERY_ROWS_MAX
 
 _RECENT: Final = "_raydo_recent"
+_MERGED: Final = "_raydo_merged"
 _SQL_TYPES: Final = {"int64": "BIGINT", "int32": "INTEGER", "string": "VARCHAR"}
+_USER: Final = "user_id"
 _MOMENTS: Final = ("timestamp", "received_at")
 _ROWS_PER_FETCH: Final = 1_000
 _YEARS_MS: Final = 366 * 86_400_000
@@ -38,11 +40,20 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # What the tables of rollups are at a moment of the past: computed, from the events of then.
 _ROLLUPS_THEN: Final = {
     "daily_metrics": """CREATE VIEW daily_metrics AS
-        SELECT date, count(DISTINCT user_id) AS dau, count(*) AS events FROM events GROUP BY date""",
+        SELECT date, count(DISTINCT person_id) AS dau, count(*) AS events FROM events GROUP BY date""",
     "hourly_events": """CREATE VIEW hourly_events AS
         SELECT _raydo_local_hour("timestamp") AS hour, event, count(*) AS count FROM events
         GROUP BY ALL""",
+    "retention": """CREATE VIEW retention AS WITH seen AS (
+            SELECT DISTINCT person_id,
+                CAST(date_trunc('week', CAST(date AS DATE) + {shift}) AS DATE) - {shift} AS week
+            FROM events WHERE person_id IS NOT NULL
+        ), begun AS (SELECT person_id, min(week) AS cohort FROM seen GROUP BY person_id)
+        SELECT CAST(cohort AS VARCHAR) AS cohort, (week - cohort) // 7 AS week,
+            count(*) AS retained
+        FROM seen JOIN begun ON begun.person_id = seen.person_id GROUP BY 1, 2""",
 }
+_SHIFTS: Final = {"monday": 0, "sunday": 1}  # days from a week's start to Monday
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +150,9 @@ class History:
             self.sandbox.add(_RECENT, self._recent())
             views.append(self._view())
         if past:
-            views += (_ROLLUPS_THEN[name] for name in sorted(tables & set(ROLLED_UP)))
+            shift = _SHIFTS[self.question.week_start]
+            names = sorted(tables & set(ROLLED_UP))
+            views += (_ROLLUPS_THEN[name].format(shift=shift) for name in names)
         dates = local_time.definitions(self.question.zone, *self._moments())
         self.sandbox.define_for((*DEFINITIONS, *MOMENT_DEFINITIONS, *dates), sql, *views)
         self.sandbox.lock()
@@ -150,12 +163,19 @@ class History:
         snapshot = self.question.as_of.snapshot_id is not None
         return recent_events(
             self.connection,
-            {*self.statement.columns, *(_MOMENTS[:1] if DATE in self.statement.columns else ())},
+            self._read_columns(),
             [run for run in self.runs if run.run <= self.pinned.run and run.state != "deleted"],
             first_ms=self.statement.span.first_ms,
             last_ms=self.statement.span.first_ms - 1 if snapshot else self.statement.span.last_ms,
             as_of_ms=self.question.as_of.ms,
         )
+
+    def _read_columns(self) -> set[str]:
+        """Name the columns that must be read, those included that others are computed from."""
+        columns = set(self.statement.columns)
+        columns.update(_MOMENTS[:1] if DATE in columns else ())
+        columns.update((_USER,) if PERSON in columns else ())
+        return columns
 
     def _moments(self) -> tuple[int, int]:
         """Return the first and last moment whose local date may be asked for."""
@@ -169,12 +189,24 @@ class History:
         return min(known), max(known)
 
     def _view(self) -> str:
-        sides = [f"SELECT {_recent_columns(self.statement.columns)} FROM {_RECENT}"]  # noqa: S608
+        sides = [f"SELECT {_recent_columns(self._read_columns())} FROM {_RECENT}"]  # noqa: S608
         if self.files:
             archive = self.sandbox.add_files([file.location for file in self.files], self.pinned.io)
             columns = _archive_columns()
             sides.insert(0, f"SELECT {columns} FROM {archive} AS f{self._conditions()}")  # noqa: S608
-        return f"CREATE VIEW {EVENTS} AS {' UNION ALL '.join(sides)}"
+        return f"CREATE VIEW {EVENTS} AS {self._with_persons(' UNION ALL '.join(sides))}"
+
+    def _with_persons(self, events: str) -> str:
+        """Add who each event's user is now, whenever the event was."""
+        merged = merged_ids(self.connection) if PERSON in self.statement.columns else None
+        if not merged:
+            person = _USER if PERSON in self.statement.columns else "NULL::VARCHAR"
+            return f"SELECT *, {person} AS {PERSON} FROM ({events})"  # noqa: S608
+        self.sandbox.add(_MERGED, merged)
+        return (
+            f"SELECT e.*, coalesce(m.person_id, e.{_USER}) AS {PERSON} FROM ({events}) AS e"  # noqa: S608
+            f" LEFT JOIN {_MERGED} AS m ON m.id = e.{_USER}"
+        )
 
     def _conditions(self) -> str:
         span, as_of_ms = self.statement.span, self.question.as_of.ms

@@ -5,24 +5,33 @@ nor a kept reply can give a key away. The facts of an object are in memory and c
 that changes them, so to look a key up costs no disk access, and a key that was made is known after
 any crash. A server's administrator has keys of the same form, in an object of their own.
 
-    write   sends events           read   asks            admin   does everything, makes keys too
+    write    sends events          read      asks
+    browser  sends events, from pages of stated origins
+    admin    does everything, makes keys too
+    service  the server's: acts for the tenants of a pattern, as far as its scopes go
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
+from raydo.actors.preferences import check_origins
 from raydo.pipelining.errors import InvalidArgument, TooLarge
-from raydo.pipelining.limits import KEY_NAME_BYTES_MAX, KEYS_MAX
-from raydo.pipelining.method import call
+from raydo.pipelining.limits import KEY_NAME_BYTES_MAX, KEY_PATTERN_CHARS_MAX, KEYS_MAX
+from raydo.pipelining.method import Needs, call
 
 if TYPE_CHECKING:
     from raydo.actors.state import State
 
-KeyKind = Literal["write", "read", "admin"]
+KeyKind = Literal["write", "read", "admin", "browser", "service"]
 
-KINDS: Final = ("write", "read", "admin")
+TENANT_KINDS: Final = ("write", "read", "admin", "browser")
+KINDS: Final = (*TENANT_KINDS, "service")
+SCOPES: Final[Mapping[str, Needs]] = {"ingest": "write", "read": "read", "erase": "erase"}
 HASH_CHARS: Final = 64  # of a SHA-256 in hexadecimal
 ID_CHARS: Final = 12  # of the hash, by which people name a key
 _FACT: Final = "key:"
@@ -37,6 +46,9 @@ class Key(TypedDict):
     created_ms: int
     expires_ms: int | None
     revoked_ms: int | None
+    tenants: str | None  # of a service key: a pattern, in which * stands for anything
+    scopes: list[str] | None
+    origins: list[str] | None  # of a browser key
 
 
 class Keys:
@@ -46,24 +58,38 @@ class Keys:
         self._state = state
 
     @call
-    def add(self, hashed: str, kind: KeyKind, name: str = "", expires_ms: int | None = None) -> Key:
+    def add(
+        self,
+        hashed: str,
+        kind: KeyKind,
+        name: str = "",
+        expires_ms: int | None = None,
+        bounds: Mapping[str, Any] | None = None,
+    ) -> Key:
         """Let a key open this tenant from now on; the same again changes nothing.
 
+        `bounds` are a service key's `tenants` and `scopes`, or a browser key's `origins`.
+
         Raises:
-            InvalidArgument: no hash, kind, name or time. TooLarge: over KEYS_MAX.
+            InvalidArgument: no hash, kind, name, time or bounds. TooLarge: over KEYS_MAX.
         """
         _check(hashed, kind, name, expires_ms)
+        bounded = _bounds(kind, dict(bounds or {}))
         fact = _FACT + hashed
         known = self._state.meta.get(fact)
         if known is not None:
             return _key(fact, str(known))
         if len(self._facts()) >= KEYS_MAX:
             self._forget_one()
-        key = {"kind": kind, "name": name, "created_ms": self._state.now_ms}
+        key = {"kind": kind, "name": name, "created_ms": self._state.now_ms, **bounded}
         if expires_ms is not None:
             key["expires_ms"] = expires_ms
         self._state.meta.set(fact, json.dumps(key))
-        return _key(fact, json.dumps(key))
+        made = _key(fact, json.dumps(key))
+        self._state.audit.note(
+            "key_made", {"id": made["id"], "kind": kind, "name": name, **bounded}
+        )
+        return made
 
     @call
     def list(self) -> list[Key]:
@@ -82,6 +108,10 @@ class Keys:
             if _key(fact, text)["id"] == id:
                 revoked = json.dumps({"revoked_ms": self._state.now_ms, **json.loads(text)})
                 self._state.meta.set(fact, revoked)  # what was revoked before stays as it is
+                if revoked != text:
+                    self._state.audit.note(
+                        "key_revoked", {"id": id, "kind": _key(fact, text)["kind"]}
+                    )
                 return _key(fact, revoked)
         raise InvalidArgument(f"There is no key {id!r:.40} here.")
 
@@ -124,7 +154,52 @@ def _key(fact: str, text: str) -> Key:
         "created_ms": kept["created_ms"],
         "expires_ms": kept.get("expires_ms"),
         "revoked_ms": kept.get("revoked_ms"),
+        "tenants": kept.get("tenants"),
+        "scopes": kept.get("scopes"),
+        "origins": kept.get("origins"),
     }
+
+
+def matches(pattern: str, tenant: str) -> bool:
+    """Tell whether a tenant is among those that a pattern means."""
+    return _compiled(pattern).fullmatch(tenant) is not None
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+
+
+def _bounds(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Check what bounds a key of a kind.
+
+    Raises:
+        InvalidArgument: something is missing, too much or wrong.
+    """
+    names = {"service": {"tenants", "scopes"}, "browser": {"origins"}}.get(kind, set())
+    given = {name: value for name, value in given.items() if value is not None}
+    if set(given) != names:
+        wanted = " and ".join(sorted(names)) or "nothing"
+        raise InvalidArgument(f"A key of kind {kind} is bounded by {wanted}.")
+    if kind == "browser":
+        if not given["origins"]:
+            raise InvalidArgument("A browser key is for at least one origin.")
+        return {"origins": check_origins("origins", given["origins"])}
+    if kind == "service":
+        return {"tenants": _pattern(given["tenants"]), "scopes": _scopes(given["scopes"])}
+    return {}
+
+
+def _pattern(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= KEY_PATTERN_CHARS_MAX:
+        raise InvalidArgument("tenants is a pattern such as acme-*, in which * is anything.")
+    return value
+
+
+def _scopes(value: object) -> list[str]:
+    if not isinstance(value, Sequence) or not value or not set(value) <= set(SCOPES):
+        raise InvalidArgument(f"scopes is a list of {', '.join(SCOPES)}, not {value!r:.80}.")
+    return [scope for scope in SCOPES if scope in value]
 
 
 def _check(hashed: object, kind: object, name: object, expires_ms: object) -> None:

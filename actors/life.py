@@ -109,7 +109,7 @@ class Life:
         if state is not None:
             try:
                 try:
-                    if state.outgoing.unsaved:
+                    if self._born and state.unsaved:
                         self._save(state)
                     self._tell_due(state, exactly=True)
                 except BaseException:
@@ -210,7 +210,7 @@ class Life:
 
         Earlier than needed does no harm, and a file for each letter would be many.
         """
-        busy = state.outgoing.waiting or state.jobs.waiting
+        busy = state.outgoing.waiting or state.jobs.waiting or state.erasures.waiting
         due_ms = AT_ONCE_MS if busy else state.alarms.next_due_ms
         if self._due_ms == AT_ONCE_MS and not exactly:
             return

@@ -9,12 +9,14 @@ person truly began, and a merge has to touch those buckets and no others.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from pyroaring import BitMap
 
 from raydo.actors.database import Database
+from raydo.actors.lookups import lookups
 from raydo.pipelining.limits import LOOKUP_KEYS_MAX, USERS_CACHED_MAX
 
 TABLES: Final = (
@@ -23,6 +25,10 @@ TABLES: Final = (
     )""",
     "CREATE TABLE IF NOT EXISTS _raydo_seen (person INTEGER PRIMARY KEY, buckets BLOB NOT NULL)",
 )
+_SEEN_AFTER: Final = (
+    "SELECT person, buckets FROM _raydo_seen WHERE person > ? ORDER BY person LIMIT ?"
+)
+_UNSEEN: Final = "FROM _raydo_users WHERE person NOT IN (SELECT person FROM _raydo_seen)"
 _BIAS: Final = 1 << 31  # bitmaps hold unsigned numbers, and a bucket before 1970 is negative
 
 
@@ -45,6 +51,10 @@ class People:
             persons.update(found)
             self._remember(found)
         return persons
+
+    def find(self, names: Collection[str]) -> dict[str, int]:
+        """Return the person of each name that came up before."""
+        return self._find(list(names))
 
     def person(self, name: str) -> int | None:
         """Return the person of a name, or None when it never came up."""
@@ -70,6 +80,79 @@ class People:
         rows = self._seen([person])
         return [biased - _BIAS for _, blob in rows for biased in BitMap.deserialize(blob)]
 
+    def merge(self, moves: Sequence[tuple[str, str]], groups: Collection[str]) -> dict[int, int]:
+        """Let names count for the persons of other names; return the numbers that change.
+
+        `groups` are those of the first names that further ones count for, by `merged_ids`.
+        """
+        persons = self.persons(list({name for move in moves for name in move}))
+        numbers = {persons[name]: persons[into] for name, into in moves}
+        self._database.run_many(
+            "UPDATE _raydo_users SET person = ? WHERE name = ?",
+            [(persons[into], name) for name, into in moves],
+        )
+        self._database.run_many(
+            "UPDATE _raydo_users SET person = ?"
+            " WHERE name IN (SELECT id FROM merged_ids WHERE person_id = ?)",
+            [(persons[into], name) for name, into in moves if name in groups],
+        )
+        self._persons.update((name, persons[into]) for name, into in moves)
+        if groups:
+            self._persons.clear()  # it may have any of theirs
+        return numbers
+
+    def unite(self, numbers: Mapping[int, int]) -> dict[int, list[int]]:
+        """Let persons have been seen where others were; list the buckets of those others."""
+        seen = {
+            person: [biased - _BIAS for biased in BitMap.deserialize(blob)]
+            for person, blob in self._seen(sorted(numbers))
+        }
+        self._database.run_many(
+            "DELETE FROM _raydo_seen WHERE person = ?", [(person,) for person in seen]
+        )
+        united: defaultdict[int, set[int]] = defaultdict(set)
+        for person, buckets in seen.items():
+            united[numbers[person]].update(buckets)
+        self.saw({person: sorted(buckets) for person, buckets in united.items()})
+        return seen
+
+    def unsee(self, buckets: Mapping[int, Collection[int]]) -> None:
+        """Let persons not have been seen in some buckets."""
+        for person, blob in list(self._seen(sorted(buckets))):
+            left = BitMap.deserialize(blob) - BitMap(b + _BIAS for b in buckets[person])
+            if left:
+                row = (person, left.serialize())
+                self._database.run("REPLACE INTO _raydo_seen VALUES (?, ?)", row)
+            else:
+                self._database.run("DELETE FROM _raydo_seen WHERE person = ?", (person,))
+
+    def expire(self, bucket: int) -> None:
+        """Let nobody have been seen before a bucket; forget who was not seen since."""
+        last = -1
+        while rows := self._database.run(_SEEN_AFTER, (last, LOOKUP_KEYS_MAX)):
+            last = rows[-1][0]
+            for person, blob in rows:
+                seen = BitMap.deserialize(blob)
+                before = seen.rank(bucket + _BIAS - 1)
+                if before == len(seen):
+                    self._database.run("DELETE FROM _raydo_seen WHERE person = ?", (person,))
+                elif before:
+                    seen.remove_range(0, bucket + _BIAS)
+                    row = (person, seen.serialize())
+                    self._database.run("REPLACE INTO _raydo_seen VALUES (?, ?)", row)
+        self._database.run(
+            f"DELETE FROM main.merged_ids WHERE id IN (SELECT name {_UNSEEN})"  # noqa: S608
+        )
+        self._database.run(f"DELETE {_UNSEEN}")
+        self.forget()
+
+    def remove(self, names: Collection[str]) -> None:
+        """Forget names, and what they are known by."""
+        self._database.run_many(
+            "DELETE FROM _raydo_users WHERE name = ?", [(name,) for name in names]
+        )
+        self.forget()
+
     def forget(self) -> None:
         """Drop what is in memory: it may differ from what is stored."""
         self._persons.clear()
@@ -78,7 +161,7 @@ class People:
     def _find(self, names: Sequence[str]) -> dict[str, int]:
         return dict(
             row
-            for marks, keys in _lookups(names)
+            for marks, keys in lookups(names)
             for row in self._database.run(
                 f"SELECT name, person FROM _raydo_users WHERE name IN ({marks})",  # noqa: S608 - question marks
                 keys,
@@ -86,7 +169,7 @@ class People:
         )
 
     def _seen(self, persons: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        for marks, keys in _lookups(persons):
+        for marks, keys in lookups(persons):
             yield from self._database.run(
                 f"SELECT person, buckets FROM _raydo_seen WHERE person IN ({marks})",  # noqa: S608 - question marks
                 keys,
@@ -115,15 +198,3 @@ class People:
 def _blob(seen: BitMap, buckets: Iterable[int]) -> bytes:
     seen.update([bucket + _BIAS for bucket in buckets])
     return seen.serialize()
-
-
-def _lookups(keys: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Cut keys into lookups with as many question marks as keys.
-
-    The last lookup repeats a key up to a power of two: SQLite then prepares a handful of
-    statements in all, not one for each number of keys.
-    """
-    for start in range(0, len(keys), LOOKUP_KEYS_MAX):
-        chunk = list(keys[start : start + LOOKUP_KEYS_MAX])
-        chunk += chunk[-1:] * ((1 << (len(chunk) - 1).bit_length()) - len(chunk))
-        yield ",".join("?" * len(chunk)), chunk

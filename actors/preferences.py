@@ -109,7 +109,12 @@ def _whole(most: int) -> Callable[[str, object], int]:
     return check
 
 
-def _origins(name: str, value: object) -> list[str]:
+def check_origins(name: str, value: object) -> list[str]:
+    """Spell a list of origins as browsers send them.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
     if not isinstance(value, list) or len(value) > ORIGINS_MAX:
         raise InvalidArgument(f"{name} is a list of at most {ORIGINS_MAX} origins.")
     return [_origin(str(each)) for each in value]
@@ -138,5 +143,5 @@ _CHECKS: Final[Mapping[str, Callable[[str, object], Any]]] = {
     "retention_months": _whole(RETENTION_MONTHS_MAX),
     "events_per_second": _whole(QUOTA_EVENTS_MAX),
     "events_per_month": _whole(QUOTA_EVENTS_MAX),
-    "origins": _origins,
+    "origins": check_origins,
 }

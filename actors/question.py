@@ -6,7 +6,7 @@ It crosses to another process, so it is plain values all through.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,8 @@ class Question:
     limit: int | None = None
     as_of: AsOf = PRESENT
     lake: Lake | None = field(default=None)
+    shape: Sequence[Any] | None = None  # what to make of the rows; see `shapes`
+    week_start: str = "monday"
 
     @property
     def heavy(self) -> bool:
@@ -77,6 +79,8 @@ class Question:
             "limit": self.limit,
             "as_of": list(self.as_of),
             "lake": lake and [str(lake.folder), lake.namespace, dict(lake.properties)],
+            "shape": self.shape,
+            "week_start": self.week_start,
         }
         try:
             packed: bytes = msgpack.packb(fields)

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors.pin import Run
 from raydo.pipelining.errors import QueryError, QueryLimit
-from raydo.pipelining.limits import QUERY_RECENT_ROWS_MAX, QUERY_TABLE_ROWS_MAX
+from raydo.pipelining.limits import (
+    QUERY_MERGED_IDS_MAX,
+    QUERY_RECENT_ROWS_MAX,
+    QUERY_TABLE_ROWS_MAX,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +66,22 @@ def recent_events(
             raise _too_many("events that are not archived yet", QUERY_RECENT_ROWS_MAX)
         batches.append(_batch(rows, schema))
     return pa.Table.from_batches(batches, schema)
+
+
+def merged_ids(connection: sqlite3.Connection) -> pa.Table | None:
+    """Read which ids are another person's, or None when none is.
+
+    Raises:
+        QueryLimit: there are too many for one query.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([("id", pa.string()), ("person_id", pa.string())])
+    sql = "SELECT id, person_id FROM main.merged_ids LIMIT ?"
+    batches = [_batch(rows, schema) for rows in _read(connection, sql, [QUERY_MERGED_IDS_MAX + 1])]
+    if sum(len(batch) for batch in batches) > QUERY_MERGED_IDS_MAX:
+        raise _too_many("merged ids", QUERY_MERGED_IDS_MAX)
+    return pa.Table.from_batches(batches, schema) if batches else None
 
 
 def table_of(connection: sqlite3.Connection, name: str) -> pa.Table:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import tenant
 from raydo.actors.backup import RUNS
@@ -77,6 +77,16 @@ def choose(vault: Vault, at_ms: int | None = None, only: Noun | None = None) -> 
     if not found:
         raise InvalidArgument("No backup of this was kept from so early, or at all.")
     return found
+
+
+def erased_since(vault: Vault, point: Point) -> list[dict[str, Any]]:
+    """List whom the tenant has forgotten after a point, by the newest one that is kept.
+
+    Give it to `Analytics.erase_again`: what was erased must not come back.
+    """
+    place = folder_of(point.object, tenant.slug(point.tenant))
+    newest = _read(vault, place.partition("/")[2], vault.moments(place)[-1])
+    return [each for each in newest.erasures if each not in point.erasures]
 
 
 def restore(

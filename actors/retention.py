@@ -7,18 +7,18 @@ in none of its cohorts. Exact in any zone, from the buckets' sets of users, with
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from pyroaring import BitMap
 
-from raydo.actors.buckets import DAY, cover_date, date_of
+from raydo.actors.buckets import DAY, date_of
+from raydo.actors.periods import begin_of
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import COHORTS_MAX
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
+    from raydo.actors.periods import Range
     from raydo.actors.usersets import UserSets
 
 COHORTS_DEFAULT: Final = {"day": 14, "week": 8, "month": 6}
@@ -35,33 +35,17 @@ class Cohort(TypedDict):
     retained: list[int]
 
 
-def begin_of(period: str, day: date) -> date:
-    """Return when the period of a day began: weeks begin on Monday.
-
-    Raises:
-        InvalidArgument: no such period.
-    """
-    match period:
-        case "day":
-            return day
-        case "week":
-            return day - timedelta(days=day.weekday())
-        case "month":
-            return day.replace(day=1)
-    raise InvalidArgument(f"A period is day, week or month, not {period!r:.40}.")
-
-
-def periods(period: str, first: date | None, last: date) -> list[date]:
+def periods(period: str, first: date | None, last: date, week_start: str = "monday") -> list[date]:
     """List when the periods from `first` to `last` began; without a `first` the latest few.
 
     Raises:
         InvalidArgument: no such period, in the wrong order, or more than COHORTS_MAX.
     """
-    begins = [begin_of(period, last)]
-    start = None if first is None else begin_of(period, first)
+    begins = [begin_of(period, last, week_start)]
+    start = None if first is None else begin_of(period, first, week_start)
     wanted = COHORTS_DEFAULT[period] if start is None else COHORTS_MAX
     while len(begins) < wanted and (start is None or begins[-1] > start):
-        begins.append(begin_of(period, begins[-1] - DAY))
+        begins.append(begin_of(period, begins[-1] - DAY, week_start))
     if start is not None and begins[-1] != start:
         raise InvalidArgument(
             f"There are at most {COHORTS_MAX} cohorts, and from is not after to: {first} to {last}."
@@ -70,23 +54,17 @@ def periods(period: str, first: date | None, last: date) -> list[date]:
 
 
 def cohorts(
-    sets: UserSets,
-    zone: ZoneInfo,
-    period: str,
-    begins: list[date],
-    *,
-    last: date,
-    first_bucket: int,
+    sets: UserSets, span: Range, begins: list[date], *, first_bucket: int, bots: bool = True
 ) -> list[Cohort]:
     """Compute the cohorts of periods in order; `first_bucket` is where the history begins."""
     before = BitMap()
     active: defaultdict[date, BitMap] = defaultdict(BitMap)
-    for bucket, users in sets.read(range(first_bucket, cover_date(last, zone).stop)):
-        day = date_of(bucket, zone)
+    for bucket, users in sets.read(range(first_bucket, span.buckets.stop), bots=bots):
+        day = date_of(bucket, span.zone)
         if day < begins[0]:
             before |= users
-        elif day <= last:
-            active[begin_of(period, day)] |= users
+        elif day <= span.last:
+            active[begin_of(span.interval, day, span.week_start)] |= users
     found: list[Cohort] = []
     for at, begin in enumerate(begins):
         new = active[begin] - before

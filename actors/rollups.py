@@ -12,18 +12,23 @@ So nobody has to say that a rollback happened.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
 from pyroaring import BitMap
 
-from raydo.actors import daily, people, usersets
+from raydo.actors import cohort_table, daily, merged_ids, people, usersets
 from raydo.actors.buckets import BUCKET_MS, DAY, bucket_of, buckets_between, date_of
+from raydo.actors.cohort_table import CohortTable
 from raydo.actors.daily import Daily
 from raydo.actors.database import Database
+from raydo.actors.links import Identities, Join, Link
+from raydo.actors.merged_ids import MergedIds
 from raydo.actors.people import People
+from raydo.actors.periods import Range
 from raydo.actors.retention import Cohort, cohorts, periods
+from raydo.actors.rolled import Rolled
 from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
 from raydo.actors.zone import DayMetrics
 from raydo.actors.zone import zone as find_zone
@@ -38,6 +43,7 @@ _LAST_DATE: Final = date(9999, 12, 28)
 
 TABLES: Final = (
     *people.TABLES,
+    *merged_ids.TABLES,
     *usersets.TABLES,
     *daily.TABLES,
     "CREATE TABLE IF NOT EXISTS _raydo_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
@@ -47,6 +53,7 @@ TABLES: Final = (
         id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL, zone TEXT
     )""",
     "INSERT OR IGNORE INTO _raydo_rollups VALUES (1, 0, NULL)",
+    *cohort_table.TABLES,
 )
 
 
@@ -79,6 +86,10 @@ class EventNames:
             known.update((name, number) for number, name in rows)
         return known
 
+    def known(self) -> Mapping[str, int]:
+        """Return the number of each name that has one."""
+        return self.ids(())
+
     def forget(self) -> None:
         """Drop what is in memory: it may differ from what is stored."""
         self._ids = {}
@@ -90,9 +101,12 @@ class Rollups:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._people = People(database)
+        self._merged = MergedIds(database)
         self._names = EventNames(database)
         self._sets = UserSets(database)
         self._daily = Daily(database, self._sets)
+        self._cohorts = CohortTable(database, self._sets)
+        self.rolled = Rolled(database, self._sets)
         self._generation = -1  # of what is in memory
 
     def create(self) -> None:
@@ -100,17 +114,58 @@ class Rollups:
         for statement in TABLES:
             self._database.run(statement)
 
-    def apply(self, events: Iterable[RolledEvent]) -> None:
-        """Add events, each exactly once, inside the transaction that drains them."""
+    def apply(self, events: Iterable[RolledEvent], links: Sequence[Link] = ()) -> None:
+        """Add events, each exactly once, inside the transaction that drains them.
+
+        `links` are what the same events say about who is who, in their order. They restate the
+        past: whoever becomes another person was that one in each bucket that it was seen in.
+        """
         counts, visits = _grouped(events)
         if not counts:
             return
-        self._database.begin()
-        self._settle()
-        self._generation += 1
-        self._database.run("UPDATE _raydo_rollups SET generation = ?", (self._generation,))
+        self._begin()
         self._count(counts)
+        if links:
+            self._join(links)
         self._visit(visits)
+
+    def erase(
+        self,
+        user_id: str,
+        events: Iterable[RolledEvent],
+        survivors: Iterable[RolledEvent] = (),
+    ) -> list[str]:
+        """Take a person out, inside a transaction; return all its ids, which are forgotten.
+
+        `events` are the rows that go, from wherever they are. When some of them are other
+        persons' (a device that two shared), `survivors` are at least those rows of these persons
+        that stay in the same buckets. After it the rollups equal the events without those rows.
+        """
+        self._begin()
+        ids = self.ids(user_id)
+        counts, visits = _grouped(events)
+        self._daily.uncount(self._slots(counts, self._names.known()))
+        self._unvisit(visits, _grouped(survivors)[1], ids)
+        self._merged.remove(ids)
+        self._people.remove(ids)
+        return ids
+
+    def expire(self, before_ms: int, day: date) -> int:
+        """Forget what lies before a moment, with which a local day and a bucket begin.
+
+        Return how many buckets went. Whoever was seen since begins with what is left; who is who
+        stays known as long as a person does.
+        """
+        self._begin()
+        bucket = bucket_of(before_ms)
+        self._sets.expire(bucket)
+        self._people.expire(bucket)
+        return self._daily.expire(bucket, day)
+
+    def ids(self, user_id: str) -> list[str]:
+        """List all ids of the person that `user_id` stands for, the person's own first."""
+        person = self._merged.persons([user_id]).get(user_id, user_id)
+        return [person, *self._merged.ids(person)]
 
     def days(
         self, count: int, zone: str, to_date: date | None, now_ms: int, *, bots: bool = True
@@ -142,7 +197,15 @@ class Rollups:
         ]
 
     def retention(
-        self, period: str, zone: str, first: date | None, last: date | None, now_ms: int
+        self,
+        period: str,
+        zone: str,
+        first: date | None,
+        last: date | None,
+        now_ms: int,
+        *,
+        week_start: str = "monday",
+        bots: bool = True,
     ) -> list[Cohort]:
         """Answer `{"cohort", "size", "retained"}` for each day, week or month, oldest first.
 
@@ -153,9 +216,10 @@ class Rollups:
         last = last or date_of(bucket_of(now_ms), where)
         if last > _LAST_DATE or min(first or last, last) < _FIRST_DATE.replace(year=2):
             raise InvalidArgument(f"{first} to {last} is not all between the years 2 and 9999.")
-        begins = periods(period, first, last)
+        begins = periods(period, first, last, week_start)
         [(start,)] = self._database.run("SELECT min(bucket) FROM _raydo_buckets")
-        return cohorts(self._sets, where, period, begins, last=last, first_bucket=start or 0)
+        span = Range(period, begins[0], last, where, week_start)
+        return cohorts(self._sets, span, begins, first_bucket=start or 0, bots=bots)
 
     def materialise(self, zone: str) -> int:
         """Bring `hourly_events` and `daily_metrics` up to date; return how many days were written.
@@ -164,6 +228,10 @@ class Rollups:
             InvalidArgument: there is no such zone.
         """
         return self._daily.materialise(find_zone(zone))
+
+    def materialise_retention(self, zone: str, week_start: str) -> bool:
+        """Bring `retention` up to date; tell whether it had to be written."""
+        return self._cohorts.materialise(find_zone(zone), week_start)
 
     def users_between(self, from_ms: int, to_ms: int, *, bots: bool = True) -> BitMap:
         """Return the persons seen in the buckets that `from_ms <= moment < to_ms` touches."""
@@ -182,6 +250,21 @@ class Rollups:
         buckets = [] if person is None else self._people.seen(person)
         return buckets[0] * BUCKET_MS if buckets else None
 
+    def since(self, user_id: str, before_ms: int, events: int) -> int | None:
+        """Return a moment with as many events of a person from there to `before_ms`, or with all.
+
+        None when the person has none up to then.
+        """
+        person = self._people.person(user_id)
+        seen = [] if person is None else self._people.seen(person)
+        until = bucket_of(before_ms)
+        buckets = [bucket for bucket in seen if bucket <= until]
+        # Each has one event at least, but the last one's may all come after the moment.
+        whole = buckets[:-1] if buckets and buckets[-1] == until else buckets
+        if not buckets:
+            return None
+        return (whole[-events] if len(whole) >= events else buckets[0]) * BUCKET_MS
+
     def _settle(self) -> None:
         """Start over from the database when it is not what memory was copied from."""
         generation = self._database.run("SELECT generation FROM _raydo_rollups")[0][0]
@@ -191,12 +274,65 @@ class Rollups:
             self._sets.forget()
             self._generation = generation
 
+    def _begin(self) -> None:
+        """Begin to change something: memory and database change together from here on."""
+        self._database.begin()
+        self._settle()
+        self._generation += 1
+        self._database.run("UPDATE _raydo_rollups SET generation = ?", (self._generation,))
+
     def _count(self, counts: Mapping[tuple[int, str], int]) -> None:
         ids = self._names.ids(event for _, event in counts)
-        self._daily.count(
-            (bucket_of_slot(slot), ids.get(event, OTHER_EVENTS), events, events * is_bot_slot(slot))
-            for (slot, event), events in counts.items()
-        )
+        self._daily.count(self._slots(counts, ids))
+
+    @staticmethod
+    def _slots(
+        counts: Mapping[tuple[int, str], int], ids: Mapping[str, int]
+    ) -> Iterator[tuple[int, int, int, int]]:
+        for (slot, event), events in counts.items():
+            name = ids.get(event, OTHER_EVENTS)
+            yield bucket_of_slot(slot), name, events, events * is_bot_slot(slot)
+
+    def _join(self, links: Sequence[Link]) -> None:
+        """Merge persons as links say, in what they were seen in before."""
+        persons = self._people.persons({each for link in links for each in link[:2]})
+        news = [link for link in links if persons[link.previous] != persons[link.user]]
+        joins = Identities(self._merged).join(news)
+        if not joins:
+            return
+        moves = _final(joins)
+        groups = self._merged.joined([previous for previous, _ in moves])
+        numbers = self._people.merge(moves, groups)
+        self._merged.move(moves)
+        seen = self._people.unite(numbers)
+        self._sets.move(seen, numbers)
+        self._daily.change({bucket for buckets in seen.values() for bucket in buckets})
+
+    def _unvisit(
+        self,
+        visits: Mapping[int, set[str]],
+        survivors: Mapping[int, set[str]],
+        ids: Sequence[str],
+    ) -> None:
+        """Take a person out of all sets, and others where none of their rows stays."""
+        persons = self._people.find(set(ids).union(*visits.values(), *survivors.values()))
+        gone: defaultdict[int, BitMap] = defaultdict(BitMap)
+        for slot, names in visits.items():
+            stay = {persons.get(user) for user in survivors.get(slot, ())}
+            gone[slot] = BitMap({persons[name] for name in names if name in persons} - stay)
+        erased = persons.get(ids[0], -1)
+        for bucket in self._people.seen(erased):
+            for bot in (False, True):
+                gone[slot_of(bucket, bot)].add(erased)
+        self._sets.remove(gone)
+        others: defaultdict[int, set[int]] = defaultdict(set)
+        for slot, users in gone.items():
+            bucket = bucket_of_slot(slot)
+            for person in users:
+                if person == erased or not self._sets.holds(bucket, person):
+                    others[person].add(bucket)
+        self._people.unsee(others)
+        self._daily.change({bucket_of_slot(slot) for slot in gone})
 
     def _visit(self, visits: Mapping[int, set[str]]) -> None:
         persons = self._people.persons(set().union(*visits.values()))
@@ -208,6 +344,14 @@ class Rollups:
             for person in new:
                 buckets[person].append(bucket_of_slot(slot))
         self._people.saw(buckets)
+
+
+def _final(joins: Sequence[Join]) -> list[Join]:
+    """Say of each person that became another's, in order, whose it is after all of them."""
+    final: dict[str, str] = {}
+    for previous, person in reversed(joins):
+        final[previous] = final.get(person, person)
+    return list(final.items())
 
 
 def _grouped(

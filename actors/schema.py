@@ -14,13 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import idset, jobs, lake_runs, migrations, outgoing, rollups
+from raydo.actors import audit, erasures, idset, jobs, lake_runs, migrations, outgoing, rollups
 from raydo.actors.database import Database
 from raydo.actors.disk import OsDisk, write_file
+from raydo.actors.upgrades import FIRST_VERSION, UPGRADES, upgrade
 from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import DataUnreadable
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = UPGRADES[-1].version
 
 _TABLES: Final = (
     """CREATE TABLE raw_events (
@@ -66,21 +67,28 @@ _TABLES: Final = (
         last_error TEXT
     ) WITHOUT ROWID""",
     migrations.TABLE,
+    *audit.TABLES,
+    *erasures.TABLES,
     outgoing.TABLE,
     jobs.TABLE,
     *rollups.TABLES,
     *idset.TABLES,
     *lake_runs.TABLES,
 )
+PERSON: Final = """coalesce(
+    (SELECT person_id FROM main.merged_ids AS merged WHERE merged.id = user_id), user_id
+)"""
 VIEWS: Final = (
-    """CREATE TEMP VIEW events AS
+    f"""CREATE TEMP VIEW events AS
         SELECT seq, id, event, user_id, anonymous_id, timestamp, received_at, properties, context,
-            stream, flags, local_date(timestamp) AS date
-        FROM main.raw_events""",
+            stream, flags, local_date(timestamp) AS date, {PERSON} AS person_id
+        FROM main.raw_events""",  # noqa: S608 - ours
 )
-VIEW_COLUMNS: Final = """seq id event user_id anonymous_id timestamp received_at properties context
-    stream flags date"""
-ROLLED_UP: Final = ("hourly_events", "daily_metrics")  # tables that a read brings up to date first
+STORED_COLUMNS: Final = """seq id event user_id anonymous_id timestamp received_at properties context
+    stream flags"""
+VIEW_COLUMNS: Final = f"{STORED_COLUMNS} date person_id"
+RETENTION: Final = "retention"
+ROLLED_UP: Final = ("hourly_events", "daily_metrics", RETENTION)  # a read brings them up to date
 
 
 def open_database(path: Path | None) -> Database:
@@ -103,7 +111,7 @@ def open_database(path: Path | None) -> Database:
                 connection.deserialize(_empty(wal=False))
         for statement in VIEWS:
             database.run(statement)
-        _check_version(database)
+        _bring_up_to_date(database)
     except BaseException as error:
         database.close()
         if isinstance(error, sqlite3.DatabaseError):
@@ -147,12 +155,14 @@ def use_calendar(connection: sqlite3.Connection, calendar: Calendar) -> None:
     connection.create_function("local_hour", 1, calendar.hour, deterministic=True)
 
 
-def _check_version(database: Database) -> None:
+def _bring_up_to_date(database: Database) -> None:
     if not database.run("SELECT 1 FROM main.sqlite_schema WHERE name = '_raydo_meta'"):
         raise DataUnreadable(f"{database.path} holds a database that raydo did not make.")
     rows = database.run("SELECT value FROM _raydo_meta WHERE key = 'schema_version'")
     version = rows[0][0] if rows else None
-    if version != SCHEMA_VERSION:
+    if isinstance(version, int) and FIRST_VERSION <= version < SCHEMA_VERSION:
+        upgrade(database, version)
+    elif version != SCHEMA_VERSION:
         raise DataUnreadable(
             f"{database.path} has schema version {version}; this raydo reads {SCHEMA_VERSION}."
             " Use the raydo that wrote it, or a later one."
@@ -160,23 +170,26 @@ def _check_version(database: Database) -> None:
 
 
 class RollupReads:
-    """Tell which statements may read the tables of rollups, by name or through a view."""
+    """Tell which tables of rollups a statement may read, by name or through a view."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._version = -1
-        self._through_views = False
+        self._through_views: frozenset[str] = frozenset()
 
-    def __contains__(self, sql: str) -> bool:
-        text = sql.lower()
-        if any(name in text for name in ROLLED_UP):
-            return True
+    def of(self, sql: str) -> frozenset[str]:
+        """Name the tables that must be up to date before a statement runs."""
         version = self._database.run("PRAGMA schema_version")[0][0]
         if version != self._version:
             self._version = version
-            self._through_views = bool(self._database.run(_VIEWS_ON_ROLLUPS))
-        return self._through_views
+            rows = self._database.run(_VIEWS)
+            self._through_views = _named("\n".join(sql or "" for (sql,) in rows))
+        return _named(sql) | self._through_views
 
 
-_VIEWS_ON_ROLLUPS: Final = """SELECT 1 FROM main.sqlite_schema WHERE type IN ('view', 'trigger')
-    AND (sql LIKE '%hourly_events%' OR sql LIKE '%daily_metrics%') LIMIT 1"""
+def _named(text: str) -> frozenset[str]:
+    small = text.lower()
+    return frozenset(name for name in ROLLED_UP if name in small)
+
+
+_VIEWS: Final = "SELECT sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger')"

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from raydo.actors import epoch
 from raydo.actors.backup_point import ELSEWHERE, IN_FOLDER, NONE, Kept
@@ -42,6 +42,7 @@ class Taken(NamedTuple):
     epoch: int
     schema: int
     archive: str
+    erasures: list[dict[str, Any]]
 
 
 def mark_of(folder: Path) -> list[int]:
@@ -94,6 +95,7 @@ class _Taking:
                 [(schema,)] = connection.execute(
                     "SELECT value FROM _raydo_meta WHERE key = 'schema_version'"
                 )
+                erasures = _erasures(connection)
                 [(runs,)] = connection.execute("SELECT coalesce(max(run), 0) FROM _raydo_runs")
                 for (name,) in connection.execute("SELECT name FROM _raydo_id_runs"):
                     ids.append((name, os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)))
@@ -112,7 +114,7 @@ class _Taking:
                 self._unchanging(path)
         if archive == IN_FOLDER:
             self._archive(pointer)
-        return Taken(self._files, seq, number, schema, archive)
+        return Taken(self._files, seq, number, schema, archive, erasures)
 
     def _pin(self, runs: int) -> tuple[str, str]:
         """Say where the archive is, and which state of it belongs to the open transaction."""
@@ -182,6 +184,15 @@ def _reader(path: Path) -> sqlite3.Connection:
     # Two connections that checkpoint at once can corrupt a file before SQLite 3.51.3.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
+
+
+def _erasures(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    try:
+        rows = connection.execute("SELECT at_ms, hashes FROM _raydo_erasures ORDER BY n").fetchall()
+    except sqlite3.OperationalError:
+        return []  # its schema is an older one, and its next activation upgrades it
+    listed = [{"at_ms": at_ms, "hashes": json.loads(hashes)} for at_ms, hashes in rows]
+    return [each for each in listed if each["hashes"]]
 
 
 def _copy(source: sqlite3.Connection, path: Path) -> None:

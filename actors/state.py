@@ -19,15 +19,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from raydo.actors import schema
 from raydo.actors.alarms import Alarms
 from raydo.actors.asks import Asks
+from raydo.actors.audit import Audit
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
+from raydo.actors.erasures import Erasures
 from raydo.actors.failure import failure, is_full
 from raydo.actors.jobs import Jobs
 from raydo.actors.lake_runs import Runs
+from raydo.actors.links import Identities
+from raydo.actors.merged_ids import MergedIds
 from raydo.actors.meta import Meta
 from raydo.actors.outgoing import Outgoing
 from raydo.actors.pipeline import Pipeline
+from raydo.actors.preferences import preference
 from raydo.actors.upkeep import Upkeep
 from raydo.actors.zone import Calendar
 from raydo.actors.zone import zone as checked_zone
@@ -57,6 +62,7 @@ class Mark(NamedTuple):
     timers: int
     told: int
     jobs: int
+    audit: int
     writes: int
 
 
@@ -77,13 +83,16 @@ class State:
         self.meta = Meta(database)
         self.counters = Counters(now_ms)
         self.counters.load(database.run("SELECT * FROM _raydo_counters"))
-        self.pipeline = Pipeline(storage.transaction.ids, new_id)
+        identities = Identities(MergedIds(database))
+        self.pipeline = Pipeline(storage.transaction.ids, new_id, identities)
         self.alarms = Alarms(database)
         self.outgoing = Outgoing(database, self.meta, new_id)
         self.jobs = Jobs(database)
+        self.audit = Audit(database)
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
+        self.erasures = Erasures(database)
         self.upkeep = Upkeep(self)
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin
@@ -103,6 +112,7 @@ class State:
         self.pipeline.now_ms = now_ms
         self.alarms.now_ms = now_ms
         self.transaction.ledger.now_ms = now_ms
+        self.audit.now_ms = now_ms
 
     def mark(self) -> Mark:
         """Say how much has happened in this turn."""
@@ -114,8 +124,14 @@ class State:
             self.alarms.mark(),
             self.outgoing.mark(),
             self.jobs.mark(),
+            self.audit.mark(),
             self.database.writes,
         )
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something waits for a turn that writes: arrivals, or remarks of the audit log."""
+        return self.outgoing.unsaved or self.audit.unsaved
 
     def call(self, run: Callable[[], T], /) -> T:
         """Run one call: all of its effects, or none.
@@ -157,6 +173,7 @@ class State:
             jobs=self.jobs.changes(),
             sessions=sessions.changed(),
             replies=sessions.replies(),
+            audit=self.audit.changes(),
         )
 
     def settle(self) -> None:
@@ -169,12 +186,14 @@ class State:
             self.alarms,
             self.outgoing,
             self.jobs,
+            self.audit,
         ):
             part.settle()
         self.drained()
 
     def drained(self) -> None:
-        """Begin anew: a drain ended all marks of message ids."""
+        """Begin anew: a drain ended all marks of message ids, and stored who is who."""
+        self.pipeline.identities.settle(stored=self.storage.drained)
         self._seen = self.transaction.ids.mark()
 
     def undo(self, mark: Mark) -> None:
@@ -202,8 +221,8 @@ class State:
                 self.database.savepoint()
                 self._savepoint = True
             self._insert_to(self.pipeline.mark())
-            if sql and sql in self._rollup_reads:
-                self._materialise()
+            if sql and (tables := self._rollup_reads.of(sql)):
+                self._materialise(tables)
 
     def rollups(self) -> Rollups:
         """Give the rollups, with everything in them that was emitted up to now."""
@@ -225,8 +244,8 @@ class State:
         """
         with self.unbroken():
             self.transaction.begin()
-            if any(sql in self._rollup_reads for sql in statements):
-                self._materialise()
+            if tables := frozenset().union(*map(self._rollup_reads.of, statements)):
+                self._materialise(tables)
             self.transaction.end_read(strict=True)
         self.drained()
 
@@ -242,6 +261,10 @@ class State:
         self.alarms.use_zone(self.zone)
         self._follow_zone()
 
+    @property
+    def week_start(self) -> str:
+        return str(preference(self, "week_start") or "monday")
+
     def _follow_zone(self) -> None:
         if self.calendar.name != self.zone:
             self.calendar = Calendar(self.zone)
@@ -254,8 +277,12 @@ class State:
             write_events(self.transaction.ground, first_seq, events, self.now_ms)
             self._inserted = end
 
-    def _materialise(self) -> None:
-        if self.transaction.rollups.materialise(self.zone):
+    def _materialise(self, tables: frozenset[str]) -> None:
+        rollups = self.transaction.rollups
+        wrote = bool(tables - {schema.RETENTION} and rollups.materialise(self.zone))
+        if schema.RETENTION in tables:
+            wrote |= rollups.materialise_retention(self.zone, self.week_start)
+        if wrote:
             self.transaction.touch()
 
     def _undo(self, mark: Mark) -> None:
@@ -272,6 +299,7 @@ class State:
         self.alarms.rollback(mark.timers)
         self.outgoing.rollback(mark.told)
         self.jobs.rollback(mark.jobs)
+        self.audit.rollback(mark.audit)
         if self.meta.mark() > mark.facts:
             self.meta.rollback(mark.facts)
             self._follow_zone()

@@ -20,7 +20,8 @@ from raydo.actors.zone import Calendar
 from raydo.pipelining.errors import InvalidArgument, QueryError
 
 DATE: Final = "date"
-_ROLLUP_COLUMNS: Final = frozenset({"event", "timestamp", "user_id", DATE})
+PERSON: Final = "person_id"
+_ROLLUP_COLUMNS: Final = frozenset({"event", "timestamp", PERSON, DATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Statement:
     def columns(self) -> Collection[str]:
         """The columns of `events` that must be read."""
         if self.named.columns is None:
-            return (*COLUMNS, DATE)
+            return (*COLUMNS, DATE, PERSON)
         rollups = _ROLLUP_COLUMNS if self.named.tables & set(ROLLED_UP) else frozenset()
         return self.named.columns | rollups
 

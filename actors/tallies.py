@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
+
+from raydo.actors.quota import Quota
 
 
 class Rejected(TypedDict):
@@ -14,12 +16,16 @@ class Rejected(TypedDict):
 
 
 class Ingested(TypedDict):
-    """What became of a batch; `ids` stands beside its items, None for the rejected."""
+    """What became of a batch; `ids` stands beside its items, None for the rejected.
+
+    `quota` is the tighter of the tenant's quotas, if it has any.
+    """
 
     accepted: int
     duplicates: int
     rejected: list[Rejected]
     ids: list[str | None]
+    quota: NotRequired[Quota]
 
 
 class Stats(TypedDict):

@@ -16,6 +16,8 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final
 
 from pyroaring import BitMap
@@ -25,6 +27,7 @@ from raydo.pipelining.limits import (
     USER_SET_PARTS_MAX,
     USER_SET_REWRITE_BYTES,
     USER_SETS_BYTES_MAX,
+    USER_SETS_HELD_MAX,
     USER_SETS_READ_MAX,
 )
 
@@ -98,9 +101,19 @@ class _Held:
             self.parts += 1
             writes.rows.append((_row(slot) + self.parts, addition))
 
+    def replace(self, slot: int, gone: BitMap, came: BitMap, writes: _Writes) -> None:
+        """Take users out and others in, and say what has to be written."""
+        self.users -= gone
+        self.users |= came
+        self._rewrite(slot, writes)
+
     def _rewrite(self, slot: int, writes: _Writes) -> None:
         if self.parts:
             writes.merged.append((_row(slot), _row(slot + 1)))
+        if not self.users:  # whoever was in it is erased
+            writes.merged.append((_row(slot) - 1, _row(slot) + 1))
+            self.base_bytes = self.added_bytes = self.parts = 0
+            return
         self.users.run_optimize()
         base = self.users.serialize()
         self.base_bytes, self.added_bytes, self.parts = len(base), 0, 0
@@ -132,6 +145,32 @@ class UserSets:
         self._shrink()
         return added
 
+    def move(self, seen: Mapping[int, Iterable[int]], persons: Mapping[int, int]) -> None:
+        """Put others in the place of users, in the buckets that those were seen in."""
+        pairs = sorted((bucket, user) for user, buckets in seen.items() for bucket in buckets)
+        self._change(
+            (slot_of(bucket, bot), BitMap(user for _, user in users), persons)
+            for bucket, group in groupby(pairs, key=itemgetter(0))
+            for users in (list(group),)
+            for bot in (False, True)
+        )
+
+    def remove(self, gone: Mapping[int, BitMap]) -> None:
+        """Take users out of the sets of slots."""
+        self._change((slot, gone[slot], {}) for slot in sorted(gone))
+
+    def expire(self, bucket: int) -> None:
+        """Empty the sets of all buckets before one."""
+        end = _row(slot_of(bucket, bot=False))
+        self._database.run("DELETE FROM _raydo_user_sets WHERE id < ?", (end,))
+        self.forget()
+
+    def holds(self, bucket: int, user: int) -> bool:
+        """Say whether a user is in a bucket's humans or bots."""
+        slots = [slot_of(bucket, bot) for bot in (False, True)]
+        self._hold(slots)
+        return any(user in self._held[slot].users for slot in slots)
+
     def read(self, buckets: range, *, bots: bool = True) -> Iterator[tuple[int, BitMap]]:
         """List `(bucket, users)` in order; one bucket may come several times, for a union."""
         row, end = (_row(slot_of(bucket, bot=False)) for bucket in (buckets.start, buckets.stop))
@@ -145,6 +184,23 @@ class UserSets:
                 slot = row >> _PART_BITS
                 if bots or not is_bot_slot(slot):
                     yield bucket_of_slot(slot), BitMap.deserialize(users)
+
+    def _change(self, changes: Iterable[tuple[int, BitMap, Mapping[int, int]]]) -> None:
+        """Take users out of the sets of slots, and put in those who stand for them."""
+        changes = iter(changes)
+        while chunk := list(islice(changes, USER_SETS_HELD_MAX)):
+            self._hold(slot for slot, _, _ in chunk)
+            writes = _Writes()
+            for slot, users, instead in chunk:
+                held = self._held[slot]
+                gone = users & held.users
+                if gone:
+                    before = held.memory_bytes
+                    came = BitMap([instead[user] for user in gone if user in instead])
+                    held.replace(slot, gone, came, writes)
+                    self._held_bytes += held.memory_bytes - before
+            writes.run(self._database)
+            self._shrink()
 
     def forget(self) -> None:
         """Drop what is in memory: it may differ from what is stored."""

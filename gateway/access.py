@@ -8,105 +8,33 @@ nobody but this machine gets in (`door`), and the tenant is the one that is name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from starlette.types import Scope
 
-from raydo.actors.administration import Administration
 from raydo.gateway.backend import Backend
-from raydo.gateway.keys import SERVER_KIND, KeyText, key_in
-from raydo.gateway.tenancy import DEFAULT_TENANT, named_tenant
+from raydo.gateway.caller import ANYBODY, Caller
+from raydo.gateway.headers import header
+from raydo.gateway.keys import KeyText, key_in
+from raydo.gateway.tenancy import named_tenant
+from raydo.gateway.tokens import Tokens, is_token
 from raydo.gateway.verdicts import Verdicts
 from raydo.gateway.watch import Watch
 from raydo.pipelining.errors import Forbidden, RaydoError, TooLarge, Unauthorized
-from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import SESSION_KEYS_MAX
 from raydo.pipelining.method import Needs
 from raydo.pipelining.noun import Noun
-from raydo.pipelining.program import Program
-from raydo.pipelining.reach import check_program
-from raydo.pipelining.stub import make_stub, registered
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Somebody who was let in: `tenant` is None for whoever may call every tenant's objects."""
-
-    tenant: str | None = None
-    kind: str = SERVER_KIND
-
-    @property
-    def kinds(self) -> tuple[Needs, ...] | None:
-        """The kinds of methods that may be called; None for all."""
-        match self.kind:
-            case "write":
-                return ("write",)
-            case "read":
-                return ("read",)
-        return None
-
-    def check(self, needs: Needs) -> None:
-        """Refuse what the key is not for.
-
-        Raises:
-            Forbidden: it is for something else.
-        """
-        if self.kinds is not None and needs not in self.kinds:
-            raise Forbidden(
-                f"This needs a key of the kind {needs}; yours is of the kind {self.kind}."
-            )
-
-    def enter(self, named: str | None) -> str:
-        """Say whose data is meant, given the tenant that the request names.
-
-        Raises:
-            Forbidden: the key is for another tenant.
-        """
-        if self.tenant is None:
-            return DEFAULT_TENANT if named is None else named
-        if named is not None and named != self.tenant:
-            raise Forbidden("This key is for another tenant.")
-        return self.tenant
-
-    def check_object(self, target: Noun) -> None:
-        """Refuse an object of another tenant, and the server's own.
-
-        Raises:
-            Forbidden: it is one.
-        """
-        self.enter(target.id)
-        if self.tenant is not None and target.cls == Administration.__name__:
-            raise Forbidden("Only the server's administrator may call this.")
-
-    def check_envelope(self, target: Noun, envelope: bytes) -> None:
-        """Refuse an envelope with a call that the key is not for.
-
-        Raises:
-            Forbidden: it has one. UnknownObject: nobody knows what its calls need.
-            InvalidArgument, TooLarge: it is no envelope.
-        """
-        self.check_object(target)
-        if self.kinds is not None:
-            for each in decode_envelope(envelope):
-                self.check_program(target, each.program)
-
-    def check_program(self, target: Noun, program: bytes) -> None:
-        """Do the same for a program by itself."""
-        self.check_object(target)
-        if self.kinds is not None:
-            check_program(registered(target.cls), Program.decode(program), self.kinds)
-
-
-ANYBODY: Final = Caller()
+from raydo.pipelining.stub import make_stub
 
 
 class Entry:
     """What one session may do: all that the keys open which it has shown."""
 
-    def __init__(self, access: Access | None = None, *callers: Caller) -> None:
+    def __init__(
+        self, access: Access | None = None, *callers: Caller, origin: bytes | None = None
+    ) -> None:
         self._access = access
+        self._origin = origin  # of the page that it is of
         self._callers = list(callers)
         self._keys: dict[str, None] = {}
 
@@ -122,7 +50,7 @@ class Entry:
             Unauthorized: it is not good. TooLarge: it is one too many.
         """
         assert self._access is not None
-        caller = await self._access.authenticate(text)
+        caller = await self._access.authenticate(text, self._origin)
         if len(self._keys) >= SESSION_KEYS_MAX and text not in self._keys:
             raise TooLarge(f"A session shows at most {SESSION_KEYS_MAX} keys.")
         self._keys[text] = None
@@ -138,10 +66,10 @@ class Entry:
         """
         for text in list(self._keys):
             assert self._access is not None
-            await self._access.authenticate(text)
+            await self._access.authenticate(text, self._origin)
 
-    def check_program(self, target: Noun, program: bytes) -> None:
-        """Refuse a program that none of the keys allows.
+    def check_program(self, target: Noun, program: bytes) -> Caller:
+        """Refuse a program that none of the keys allows; say whose key does.
 
         Raises:
             Unauthorized, Forbidden: none does.
@@ -153,7 +81,7 @@ class Entry:
             except Forbidden as error:
                 refusal = error
             else:
-                return
+                return caller
         raise refusal
 
 
@@ -165,6 +93,7 @@ class Access:
         self.domain = domain
         self._backend = backend
         self.verdicts = Verdicts(self._find)
+        self.tokens = Tokens(self._secret)
 
     async def caller(self, scope: Scope, given: str | None = None) -> Caller:
         """Say who sent a request; `given` is a key that stands elsewhere than in its headers.
@@ -177,15 +106,18 @@ class Access:
         text = key_in(scope) or given
         if text is None:
             raise Unauthorized("This server asks for a key: send `Authorization: Bearer KEY`.")
-        return await self.authenticate(text)
+        return await self.authenticate(text, header(scope, b"origin"))
 
-    async def authenticate(self, text: str) -> Caller:
-        """Say who has a key.
+    async def authenticate(self, text: str, origin: bytes | None = None) -> Caller:
+        """Say who has a key, or a token; `origin` is that of the page which sends it.
 
         Raises:
-            Unauthorized: it is not good.
+            Unauthorized: it is not good. Forbidden: it is not for that page.
         """
-        return _caller(await self.verdicts.check(text))
+        known = self.tokens if is_token(text) else self.verdicts
+        caller = await known.check(text)
+        caller.check_origin(origin)
+        return caller
 
     async def tenant(
         self, scope: Scope, query: dict[str, str], needs: Needs, given: str | None = None
@@ -195,9 +127,15 @@ class Access:
         Raises:
             Unauthorized, Forbidden: it may not. InvalidTenant: the tenant is named badly.
         """
+        return (await self.admitted(scope, query, needs, given))[1]
+
+    async def admitted(
+        self, scope: Scope, query: dict[str, str], needs: Needs, given: str | None = None
+    ) -> tuple[Caller, str]:
+        """Say the same, and who sent it."""
         caller = await self.caller(scope, given)
         caller.check(needs)
-        return caller.enter(named_tenant(scope, query, self.domain))
+        return caller, caller.enter(named_tenant(scope, query, self.domain))
 
     async def entry(self, scope: Scope) -> Entry:
         """Say what a session may do at its beginning; it may show keys later.
@@ -207,7 +145,7 @@ class Access:
         """
         if not self.keyed:
             return Entry(self, ANYBODY)
-        entry = Entry(self)
+        entry = Entry(self, origin=header(scope, b"origin"))
         text = key_in(scope)
         if text is not None:
             await entry.show(text)
@@ -225,12 +163,10 @@ class Access:
     async def _find(self, key: KeyText) -> Any:
         return await self.keeper(key.keeper).find(key.hashed)
 
-    def keeper(self, target: Noun) -> Any:
-        """Give the stub of the keys that an object keeps."""
-        stub: Any = make_stub(target.cls, target.id, self._backend.check())
+    async def _secret(self) -> bytes:
+        return bytes(await self._backend.administration().token_secret())
+
+    def keeper(self, target: Noun, by: str = "") -> Any:
+        """Give the stub of the keys that an object keeps, for whoever looks at them."""
+        stub: Any = make_stub(target.cls, target.id, self._backend.acting(by))
         return stub.keys
-
-
-@lru_cache(maxsize=1024)
-def _caller(key: KeyText) -> Caller:
-    return Caller(key.tenant, key.kind)

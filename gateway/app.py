@@ -8,7 +8,7 @@ of it, and every failure has the one shape of `replies.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +32,12 @@ from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
 from raydo.gateway.exposition import Exposition
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
+from raydo.gateway.governance import governance
+from raydo.gateway.intake import Intake
+from raydo.gateway.key_routes import key_routes
 from raydo.gateway.machine import machine
-from raydo.gateway.monitor import Monitor
+from raydo.gateway.metrics import Metrics
+from raydo.gateway.monitor import SOCKET_PATH, Monitor
 from raydo.gateway.operations import operations
 from raydo.gateway.preferring import preferring
 from raydo.gateway.probes import probes
@@ -42,16 +46,13 @@ from raydo.gateway.replies import failure, http_failure
 from raydo.gateway.rpc import Rpc
 from raydo.gateway.schema import merge
 from raydo.gateway.traces import tracing_from
-from raydo.gateway.tracking import Tracking
+from raydo.gateway.vendors import routes
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 
 _ABOUT: Final = (
     "An analytics backend of its own for every tenant. A request names its tenant in `X-Tenant` "
     "or `?tenant=`; without one it is `default`. Every failure has one shape, with a stable `code`."
 )
-
-
-SOCKET_PATH: Final = "/rpc"
 
 
 class Gateway(FastAPI):
@@ -82,9 +83,9 @@ class Gateway(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._enter(scope, receive, send)
 
-    def watch(self, monitor: Callable[[ASGIApp, frozenset[str]], Monitor]) -> None:
+    def watch(self, monitor: Callable[[ASGIApp, Mapping[Any, str]], Monitor]) -> None:
         """Note every request, those that the door refuses included."""
-        hot = frozenset({SOCKET_PATH, *(path for _, path in self._hot)})
+        hot = {endpoint: path for (_, path), endpoint in self._hot.items()}
         self._enter = monitor(self.door, hot)
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,6 +125,8 @@ def create_app(
     exposition = Exposition(backend, data, app.door.inside)
     app.watch(partial(Monitor, requests=exposition.requests, tracing=tracing_from()))
     app.include_router(machine(backend, access, exposition, data))
+    app.include_router(key_routes(backend, access))
+    app.include_router(governance(backend, access))
     app.include_router(preferring(backend, access))
     serve_docs(app)
     app.add_exception_handler(RaydoError, _raydo_error)
@@ -137,15 +140,21 @@ def create_app(
 def _hot_routes(
     backend: Backend, bodies: Bodies, access: Access, capnweb: CapnWeb
 ) -> dict[tuple[str, str], Endpoint]:
-    tracking = Tracking(backend, bodies, access)
     queries = Queries(backend, bodies, access)
+    metrics = Metrics(backend, bodies, access)
     return {
-        ("POST", "/track"): Endpoint(tracking.track),
-        ("POST", "/track/batch"): Endpoint(tracking.batch),
+        **routes(Intake(backend, bodies, access)),
         ("GET", "/stats"): Endpoint(queries.stats),
         ("GET", "/dau"): Endpoint(queries.dau),
         ("GET", "/retention"): Endpoint(queries.retention),
         ("POST", "/query"): Endpoint(queries.query),
+        ("GET", "/timeseries"): Endpoint(metrics.timeseries),
+        ("GET", "/active"): Endpoint(metrics.active),
+        ("GET", "/top"): Endpoint(metrics.top),
+        ("POST", "/funnel"): Endpoint(metrics.funnel),
+        # An id may have slashes.
+        ("GET", "/users/{user_id:path}"): Endpoint(metrics.user),
+        ("GET", "/events/{message_id:path}"): Endpoint(metrics.event),
         ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, access, capnweb).rpc),
     }
 

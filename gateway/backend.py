@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from raydo.actors.administration import SERVER, Administration
 from raydo.actors.analytics import Analytics
 from raydo.actors.figures import Fleet
 from raydo.actors.runtime import Served
 from raydo.gateway.bells import Bells
-from raydo.pipelining.connection import Connection
+from raydo.pipelining.connection import Acting, Connection
 from raydo.pipelining.errors import RaydoError, Starting, Unavailable
 from raydo.pipelining.limits import STARTUP_RETRY_AFTER_S
 from raydo.pipelining.noun import Noun
@@ -93,6 +94,19 @@ class Backend:
         assert self._served is not None
         return await self._served.runtime.drain(noun)
 
-    def analytics(self, tenant: str) -> Stub[Analytics]:
-        """Return the stub of one tenant's Analytics object."""
-        return self.check().stub(Analytics, tenant)
+    def analytics(self, tenant: str, by: str = "") -> Stub[Analytics]:
+        """Return the stub of one tenant's Analytics object, for a caller that the audit log names."""
+        return self.acting(by).stub(Analytics, tenant)
+
+    def administration(self, by: str = "") -> Stub[Administration]:
+        """Return the stub of the server's own object."""
+        return self.acting(by).stub(Administration, SERVER)
+
+    def acting(self, by: str) -> Acting | Connection:
+        """Return the connection as a caller uses it.
+
+        Raises:
+            RaydoError: as `check`.
+        """
+        connection = self.check()
+        return connection.acting(by) if by else connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,12 +17,14 @@ from raydo.pipelining.errors import InvalidArgument, RaydoError, Unavailable
 
 if TYPE_CHECKING:
     from raydo.actors.backup import Backed, Backup
+    from raydo.actors.backup_point import Point
     from raydo.actors.vault import Vault
     from raydo.gateway.target import Target
     from raydo.pipelining.noun import Noun
 
 PARTIAL: Final = 1  # the exit code of a backup without some tenants
 DAY_MS: Final = 86_400_000
+_POLL_S: Final = 0.1
 
 To = Annotated[
     str,
@@ -207,16 +210,44 @@ def restore(
             time.time_ns() // 1_000_000,
             lambda point: shown.step(point.noun),
         )
+    erased = asyncio.run(_erase_again(vault, points, data))
     if json:
         printing.show_json([{**point.wire(), "files": len(point.files)} for point in done.points])
         return
     for point in done.points:
         note = "" if point.exact else ", less the last seconds before"
         typer.echo(f"{point.noun}  as of {_time(point.at_ms)}{note}  {point.size:,} bytes")
+    for name, count in erased.items():
+        typer.echo(f"{name}: erased again, {count:,} erasures that came after the backup")
     for name in done.elsewhere:
         typer.echo(
             f"{name}: its archive is in a warehouse of your own, not in the backup.", err=True
         )
+
+
+async def _erase_again(vault: Vault, points: list[Point], data: Path) -> dict[str, int]:
+    """Let restored tenants forget whom they had forgotten after the backup; wait for it."""
+    from raydo.actors.analytics import Analytics
+    from raydo.actors.erasures import DONE
+    from raydo.actors.restore import erased_since
+    from raydo.actors.runtime import connect
+    from raydo.gateway.auditing import CLI
+
+    listed = {
+        point.tenant: erased
+        for point in points
+        if point.object == Analytics.__name__ and (erased := erased_since(vault, point))
+    }
+    counts: dict[str, int] = {}
+    if not listed:
+        return counts
+    async with connect(data=data) as connection:
+        for name, erased in listed.items():
+            stub = connection.acting(CLI).stub(Analytics, name)
+            counts[name] = len(await stub.erase_again(erased))
+            while any(each["state"] != DONE for each in await stub.erasures()):  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
+    return counts
 
 
 def _show(done: Backed, *, json: bool) -> None:

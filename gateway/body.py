@@ -118,12 +118,12 @@ def one_event(body: bytes) -> Batch:
     Raises:
         InvalidArgument: not JSON, not one object, or an envelope of many events.
     """
-    body = _text(body)
+    body = json_text(body)
     if not body.startswith(b"{"):
         raise InvalidArgument(
             "One event is a JSON object; send arrays and lines of events to /track/batch."
         )
-    document: _Document = _decode(_document, body)
+    document: _Document = decode(_document, body)
     if document.event is msgspec.UNSET and document.batch is not msgspec.UNSET:
         raise InvalidArgument('Send {"batch": […]} to /track/batch; /track takes one event.')
     return Batch([body], _sent_at(document), document.write_key)
@@ -135,7 +135,7 @@ def many_events(body: bytes) -> Batch:
     Raises:
         InvalidArgument: not JSON, or another shape. TooLarge: over `BATCH_EVENTS_MAX` events.
     """
-    body = _text(body)
+    body = json_text(body)
     batch = _cut(body)
     if len(batch.items) > BATCH_EVENTS_MAX:
         raise TooLarge(
@@ -146,14 +146,14 @@ def many_events(body: bytes) -> Batch:
 
 def _cut(body: bytes) -> Batch:
     if body.startswith(b"["):
-        _bound_values(body)
-        return Batch(_bytes_of(_decode(_array, body)))
+        check_values(body)
+        return Batch(_bytes_of(decode(_array, body)))
     if not body.startswith(b"{"):
         raise InvalidArgument('A batch is a JSON array, {"batch": […]}, or one JSON object a line.')
     if _is_lines(body):
         return Batch([line for line in map(bytes.strip, body.split(b"\n")) if line])
-    _bound_values(body)
-    document: _Document = _decode(_document, body)
+    check_values(body)
+    document: _Document = decode(_document, body)
     if document.batch is msgspec.UNSET:
         return Batch([body], _sent_at(document), document.write_key)
     return Batch(_bytes_of(document.batch), _sent_at(document), document.write_key)
@@ -175,7 +175,12 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _bound_values(body: bytes) -> None:
+def check_values(body: bytes) -> None:
+    """Refuse a body of too many values, before it is cut.
+
+    Raises:
+        TooLarge: over BODY_VALUES_MAX.
+    """
     # Each array element costs an object here, however short it is: `[1,1,1,…` of a full body
     # would take half a gigabyte before its length could be judged.
     if len(body) > BODY_VALUES_MAX and body.count(b",") > BODY_VALUES_MAX:
@@ -191,8 +196,12 @@ def _sent_at(document: _Document) -> str | float | None:
     return None if isinstance(sent_at, Unset) else sent_at
 
 
-def _text(body: bytes) -> bytes:
-    """Strip a byte-order mark and space, and make sure that the rest is UTF-8."""
+def json_text(body: bytes) -> bytes:
+    """Strip a byte-order mark and space, and make sure that the rest is UTF-8.
+
+    Raises:
+        InvalidArgument: it is not, or nothing is left.
+    """
     body = body.removeprefix(codecs.BOM_UTF8).strip()
     if not body:
         raise InvalidArgument("The body is empty; it must be JSON.")
@@ -203,7 +212,12 @@ def _text(body: bytes) -> bytes:
     return body
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """Decode JSON.
+
+    Raises:
+        InvalidArgument: it is none, or of another shape.
+    """
     try:
         return decoder.decode(body)
     except RecursionError:
@@ -220,5 +234,5 @@ def decode_json(body: bytes, cls: type[T]) -> T:
     Raises:
         InvalidArgument: not JSON, or not of this shape.
     """
-    value: T = _decode(msgspec.json.Decoder(cls), _text(body))
+    value: T = decode(msgspec.json.Decoder(cls), json_text(body))
     return value

@@ -17,9 +17,10 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from raydo.gateway.access import Access, Caller, Entry
+from raydo.gateway.access import Access, Entry
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
+from raydo.gateway.caller import Caller
 from raydo.gateway.endpoint import internal
 from raydo.gateway.programs import Programs
 from raydo.gateway.tenancy import named_tenant, parameters

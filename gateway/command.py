@@ -16,9 +16,10 @@ from typing import Final
 import typer
 
 from raydo.actors.settings import Settings, lake_properties
-from raydo.gateway import options
+from raydo.gateway import govern_command, options
 from raydo.gateway.backup_command import backup, restore
 from raydo.gateway.keys_command import keys_app
+from raydo.gateway.metrics_command import metrics_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
@@ -40,6 +41,8 @@ app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 app.command()(backup)
 app.command()(restore)
+govern_command.add_to(app)
+app.add_typer(metrics_app)
 
 
 @app.callback()
@@ -126,7 +129,7 @@ def query(
     """Ask one tenant's data by SQL.
 
     Tables: events (all of them, archived or not), raw_events (those not archived), hourly_events,
-    daily_metrics.
+    daily_metrics, retention.
     """
     from raydo.gateway import printing
     from raydo.gateway.asking import ask

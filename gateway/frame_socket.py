@@ -16,13 +16,14 @@ from starlette.types import Receive, Scope, Send
 
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
+from raydo.gateway.convoy import deliver_addressed
 from raydo.gateway.endpoint import internal
 from raydo.gateway.replies import failure
 from raydo.pipelining.codec import unpack
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.frame import pack_error
 from raydo.pipelining.limits import BODY_BYTES_MAX, SOCKET_FRAMES_MAX
-from raydo.pipelining.noun import noun
+from raydo.pipelining.noun import Noun
 from raydo.pipelining.websocket import ANSWER, ERROR, FRAMES
 
 _PROTOCOL_ERROR: Final = 1002
@@ -72,14 +73,15 @@ class _Talk:
         while (message := await self._receive())["type"] == "websocket.receive":
             data = message.get("bytes")
             try:
-                id_, cls, tenant, envelope = _read(data)
+                id_, what = _read(data)
             except RaydoError as error:
                 await self._send(
                     {"type": "websocket.close", "code": _PROTOCOL_ERROR, "reason": str(error)[:100]}
                 )
                 break
-            self._bytes += len(envelope)
-            task = asyncio.create_task(self._serve(id_, cls, tenant, envelope))
+            assert data is not None
+            self._bytes += len(data)
+            task = asyncio.create_task(self._serve(id_, what, len(data)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             while len(self._tasks) >= SOCKET_FRAMES_MAX or self._bytes > BODY_BYTES_MAX:
@@ -88,37 +90,36 @@ class _Talk:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _serve(self, id_: int, cls: str, tenant: str, envelope: bytes) -> None:
+    async def _serve(self, id_: int, what: list[Any], size: int) -> None:
         try:
-            reply = [id_, ANSWER, await self._deliver(cls, tenant, envelope)]
+            reply = [id_, ANSWER, await deliver_addressed(what, self._deliver)]
         except RaydoError as error:
             reply = [id_, ERROR, pack_error(error)[0]]
         except Exception as error:  # noqa: BLE001  # the last line of defence, logged
             _log.exception("a frame failed")
             reply = [id_, ERROR, pack_error(internal(error))[0]]
         finally:
-            self._bytes -= len(envelope)
+            self._bytes -= size
         if not self._gone:
             try:
                 await self._send({"type": "websocket.send", "bytes": msgpack.packb(reply)})
             except OSError:  # it has hung up, and the reader is about to hear of it
                 self._gone = True
 
-    async def _deliver(self, cls: str, tenant: str, envelope: bytes) -> bytes:
-        target = noun(cls, tenant)
+    async def _deliver(self, target: Noun, envelope: bytes) -> bytes:
         caller = await self._access.caller(self._scope)  # each time: keys end
-        caller.check_envelope(target, envelope)
+        envelope = caller.check_envelope(target, envelope)
         return await self._backend.deliver(target, envelope)
 
 
-def _read(data: bytes | None) -> tuple[int, str, str, bytes]:
-    """Read one message.
+def _read(data: bytes | None) -> tuple[int, list[Any]]:
+    """Read one message, up to whom it is for.
 
     Raises:
-        InvalidArgument: not `[id, class, tenant, envelope]`.
+        InvalidArgument: it begins with no number.
     """
     message: Any = None if data is None else unpack(data)
     match message:
-        case [int(id_), str(cls), str(tenant), bytes(envelope)]:
-            return id_, cls, tenant, envelope
+        case [int(id_), *what]:
+            return id_, what
     raise InvalidArgument("A message is msgpack of [id, class, tenant, envelope].")

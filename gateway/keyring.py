@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from raydo.actors.claim import admin_key_path
-from raydo.gateway.keys import SERVER_KIND, KeyText, keeper, new_key, read_key
+from raydo.gateway.caller import SERVER_KIND
+from raydo.gateway.keys import SERVER_KINDS, KeyText, keeper, new_key, read_key
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import KEY_S_MAX
 from raydo.pipelining.noun import Noun
@@ -26,20 +27,28 @@ class Keyring:
         self._now_ms = now_ms
 
     async def create(
-        self, kind: str, tenant: str | None, *, name: str = "", expires_in_s: float | None = None
+        self,
+        kind: str,
+        tenant: str | None,
+        *,
+        name: str = "",
+        expires_in_s: float | None = None,
+        bounds: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Make a key and give it, with what is listed of it; nobody can give it again.
 
+        `bounds`: see `Keys.add`.
+
         Raises:
-            InvalidArgument: no such kind, tenant, name or length of time.
+            InvalidArgument: no such kind, tenant, name, length of time or bounds.
         """
-        if kind == SERVER_KIND and tenant is not None:
-            raise InvalidArgument("A server key is for all tenants: leave the tenant out.")
+        if kind in SERVER_KINDS and tenant is not None:
+            raise InvalidArgument(f"A {kind} key is of no tenant: leave the tenant out.")
         if expires_in_s is not None and not 1 <= expires_in_s <= KEY_S_MAX:
             raise InvalidArgument(f"A key is good for 1 to {KEY_S_MAX:,.0f} seconds, or for ever.")
         key = new_key(kind, tenant)
         expires_ms = None if expires_in_s is None else self._now_ms() + int(expires_in_s * 1_000)
-        return {"key": key.text, **await self._add(key, name, expires_ms)}
+        return {"key": key.text, **await self._add(key, name, expires_ms, bounds)}
 
     async def list(self, tenant: str | None) -> Any:
         """List a tenant's keys, or the server's."""
@@ -61,10 +70,16 @@ class Keyring:
         await self._add(read_key(path.read_text().strip()), FIRST, None)
         return path
 
-    async def _add(self, key: KeyText, name: str, expires_ms: int | None) -> dict[str, Any]:
-        kind = "admin" if key.tenant is None else key.kind
+    async def _add(
+        self,
+        key: KeyText,
+        name: str,
+        expires_ms: int | None,
+        bounds: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        kind = "admin" if key.kind == SERVER_KIND else key.kind
         added: dict[str, Any] = await self._keeper(key.keeper).add(
-            key.hashed, kind, name, expires_ms
+            key.hashed, kind, name, expires_ms, bounds
         )
         return {**added, "kind": key.kind, "tenant": key.tenant}
 

@@ -2,6 +2,7 @@
 
     raydo_write_YWNtZQ_9f0c…        kind, tenant (base64url), 128 random bits
     raydo_server_9f0c…              an administrator's key for the whole server
+    raydo_service_9f0c…             one for the tenants of a pattern
 
 A key names its tenant, so nobody has to be asked whose it is. Only its hash is kept anywhere.
 """
@@ -19,13 +20,14 @@ from starlette.types import Scope
 
 from raydo.actors.administration import SERVER, Administration
 from raydo.actors.analytics import Analytics
-from raydo.actors.keys import KINDS
+from raydo.actors.keys import TENANT_KINDS
+from raydo.gateway.caller import SERVER_KIND, SERVICE_KIND
 from raydo.gateway.headers import header
 from raydo.pipelining.errors import InvalidArgument, InvalidTenant, Unauthorized
 from raydo.pipelining.noun import Noun, noun
 
-SERVER_KIND: Final = "server"
 KEY_CHARS_MAX: Final = 600  # what the longest tenant id makes
+SERVER_KINDS: Final = (SERVER_KIND, SERVICE_KIND)  # keys that name no tenant
 _PREFIX: Final = "raydo_"
 _SECRET_BYTES: Final = 16
 
@@ -62,10 +64,11 @@ def new_key(kind: str, tenant: str | None) -> KeyText:
         InvalidArgument: no such kind. InvalidTenant: no tenant id.
     """
     secret = secrets.token_hex(_SECRET_BYTES)
-    if tenant is None:
-        return KeyText(f"{_PREFIX}{SERVER_KIND}_{secret}", SERVER_KIND, None)
-    if kind not in KINDS:
-        raise InvalidArgument(f"A tenant's key is of kind {', '.join(KINDS)}, not {kind!r:.40}.")
+    if tenant is None and kind in SERVER_KINDS:
+        return KeyText(f"{_PREFIX}{kind}_{secret}", kind, None)
+    if tenant is None or kind not in TENANT_KINDS:
+        kinds = ", ".join(TENANT_KINDS)
+        raise InvalidArgument(f"A tenant's key is of kind {kinds}, not {kind!r:.40}.")
     named = base64.urlsafe_b64encode(noun("", tenant).id.encode()).rstrip(b"=").decode()
     return KeyText(f"{_PREFIX}{kind}_{named}_{secret}", kind, tenant)
 
@@ -80,9 +83,9 @@ def read_key(text: str) -> KeyText:
     named, _, secret = rest.rpartition("_")
     if len(text) > KEY_CHARS_MAX or not text.startswith(_PREFIX) or not text.isascii():
         raise unknown()
-    if kind == SERVER_KIND and secret and not named:
+    if kind in SERVER_KINDS and secret and not named:
         return KeyText(text, kind, None)
-    if kind not in KINDS or not secret:
+    if kind not in TENANT_KINDS or not secret:
         raise unknown()
     try:
         tenant = base64.b64decode(named + "=" * (-len(named) % 4), b"-_", validate=True).decode()

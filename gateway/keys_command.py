@@ -7,7 +7,20 @@ from typing import Any
 
 import typer
 
-from raydo.gateway.options import Data, Expires, Json, Key, KeyId, KeyKind, KeyName, KeyOwner, Url
+from raydo.gateway.options import (
+    Data,
+    Expires,
+    Json,
+    Key,
+    KeyId,
+    KeyKind,
+    KeyName,
+    KeyOrigins,
+    KeyOwner,
+    KeyScopes,
+    KeyTenants,
+    Url,
+)
 from raydo.gateway.options import Server as OfServer
 from raydo.gateway.target import Target, target
 
@@ -24,6 +37,9 @@ def create(
     tenant: KeyOwner = None,
     name: KeyName = "",
     expires_in: Expires = None,
+    tenants: KeyTenants = None,
+    scope: KeyScopes = None,
+    origin: KeyOrigins = None,
     url: Url = None,
     key: Key = None,
     data: Data = None,
@@ -31,17 +47,20 @@ def create(
 ) -> None:
     """Make a key and print it; it can't be shown again.
 
-    `write` sends events, `read` asks, `admin` does everything for one tenant; `server` does for all.
+    `write` sends events, `browser` does from the pages of --origin, `read` asks, `admin` does
+    everything for one tenant; `server` does for all, `service` what --scope says for --tenants.
     """
     from raydo.gateway import printing
+    from raydo.gateway.keys import SERVER_KINDS
 
     where = target(url, data, key)
+    bounds = {"tenants": tenants, "scopes": scope, "origins": origin}
     if where.url is not None:
         body = {"kind": kind, "tenant": tenant, "name": name, "expires_in_s": expires_in}
-        made = where.ask("POST", "/admin/keys", json=body)
+        made = where.ask("POST", "/admin/keys", json=body | bounds)
     else:
-        owner = tenant if kind == "server" else _owner(tenant, server=False)
-        made = _at(where, "create", kind, owner, name=name, expires_in_s=expires_in)
+        owner = tenant if kind in SERVER_KINDS else _owner(tenant, server=False)
+        made = _at(where, "create", kind, owner, name=name, expires_in_s=expires_in, bounds=bounds)
     if json:
         printing.show_json(made)
     else:
@@ -108,9 +127,11 @@ def _at(where: Target, method: str, /, *args: Any, **settings: Any) -> Any:
 
 
 async def _there(where: Target, method: str, /, *args: Any, **settings: Any) -> Any:
+    from raydo.gateway.auditing import CLI
     from raydo.gateway.keyring import Keyring
     from raydo.pipelining.stub import make_stub
 
     async with where.connect() as connection:
-        keyring = Keyring(lambda target: make_stub(target.cls, target.id, connection).keys)
+        acting = connection.acting(CLI)
+        keyring = Keyring(lambda target: make_stub(target.cls, target.id, acting).keys)
         return await getattr(keyring, method)(*args, **settings)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.exposition import CONTENT_TYPE, Exposition
-from raydo.gateway.operations import Gate
+from raydo.gateway.gate import Gate
 from raydo.gateway.replies import answer
 from raydo.pipelining.noun import noun
 
@@ -41,7 +41,7 @@ def machine(
         if what.tenant is None:
             await gate.server(request)
             return answer({"failed": await backend.drain(), "data": where})
-        tenant = await gate.tenant(request, what.tenant)
+        _, tenant = await gate.tenant(request, what.tenant)
         return answer({"failed": await backend.drain(noun(what.object, tenant)), "data": where})
 
     return router

@@ -7,6 +7,7 @@ to `Requests`, slow and failed requests go to the log, and spans to a tracer, if
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from raydo.gateway.traces import Tracing
 from raydo.pipelining.limits import SLOW_REQUEST_S
 
 NO_ROUTE: Final = "(none)"
+SOCKET_PATH: Final = "/rpc"
 SOCKET: Final = "SOCKET"  # instead of a method
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = logging.getLogger("raydo.gateway")
@@ -27,10 +29,15 @@ class Monitor:
     """Pass requests on, and note them."""
 
     def __init__(
-        self, app: ASGIApp, hot: frozenset[str], requests: Requests, tracing: Tracing | None = None
+        self,
+        app: ASGIApp,
+        hot: Mapping[Any, str],
+        requests: Requests,
+        tracing: Tracing | None = None,
     ) -> None:
         self._app = app
-        self._hot = hot
+        self._hot = hot  # the routes' endpoints and paths
+        self._paths = frozenset({SOCKET_PATH, *hot.values()})
         self._requests = requests
         self._tracing = tracing
 
@@ -65,8 +72,10 @@ class Monitor:
     def _route(self, scope: Scope) -> str:
         """Name a request by its route: paths hold ids, and anybody may make them up."""
         path: str = scope["path"]
-        if path in self._hot:
+        if path in self._paths:
             return path
+        if (named := self._hot.get(scope.get("endpoint"))) is not None:
+            return named
         return str(getattr(scope.get("route"), "path", NO_ROUTE))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from raydo.pipelining.limits import KEY_S_MAX
+from raydo.pipelining.limits import KEY_S_MAX, TOKEN_S_MAX
 
 
 def _show_version(wanted: bool) -> None:
@@ -156,6 +156,19 @@ AsOf = Annotated[
 ]
 Sql = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; quote it.")]
 
+# Of metrics
+Period = Annotated[
+    str, typer.Option("--period", metavar="P", help="Of the cohorts: day, week or month.")
+]
+Since = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="A day of the first one.")
+]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day; today.")]
+Zone = Annotated[
+    str | None, typer.Option("--tz", metavar="ZONE", help="IANA time zone; the tenant's own.")
+]
+Bots = Annotated[bool, typer.Option("--bots/--no-bots", help="Whether events of bots count.")]
+
 # Of an archive run
 OlderThan = Annotated[
     float | None,
@@ -171,7 +184,9 @@ OlderThan = Annotated[
 KeyKind = Annotated[
     str,
     typer.Option(
-        "--kind", metavar="KIND", help="write, read or admin; or server, for all tenants."
+        "--kind",
+        metavar="KIND",
+        help="write, read, admin or browser; or for several tenants server, or service.",
     ),
 ]
 KeyOwner = Annotated[
@@ -190,7 +205,37 @@ Expires = Annotated[
         help="Seconds from now; without it never.",
     ),
 ]
-Server = Annotated[bool, typer.Option("--server", help="The keys of the server itself.")]
+KeyTenants = Annotated[
+    str | None,
+    typer.Option("--tenants", metavar="PATTERN", help="Of a service key: such as acme-*."),
+]
+KeyScopes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scope",
+        metavar="SCOPE",
+        help="Of a service key: ingest, read or erase; may be given several times.",
+    ),
+]
+KeyOrigins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--origin",
+        metavar="ORIGIN",
+        help="Of a browser key: https://shop.example; may be given several times.",
+    ),
+]
+TokenExpires = Annotated[
+    float | None,
+    typer.Option(
+        "--expires-in",
+        min=1,
+        max=TOKEN_S_MAX,
+        metavar="S",
+        help="Seconds from now; without it an hour.",
+    ),
+]
+Server = Annotated[bool, typer.Option("--server", help="What is the server's own.")]
 
 # Of settings
 Changes = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]…", help="What to set.")]
@@ -204,9 +249,28 @@ AcceptLoss = Annotated[
     ),
 ]
 
+# Of an erasure
+User = Annotated[
+    str, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
+]
+
+# Of an export
+ExportFile = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="Where it goes: FILE.parquet is Parquet, others NDJSON."),
+]
+From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day.")]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day.")]
+Zone = Annotated[
+    str | None, typer.Option("--tz", metavar="ZONE", help="Of these days; by default the tenant's.")
+]
+
 # Of an import
 File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="CSV or one JSON object a line; gzip or plain.")
+    Path,
+    typer.Argument(
+        metavar="FILE", help="CSV, or one JSON object a line, gzip or plain; or a Parquet export."
+    ),
 ]
 Owner = Annotated[
     str | None,

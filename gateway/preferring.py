@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from raydo.actors.analytics import Analytics
 from raydo.actors.preferences import Wishes
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
@@ -16,6 +17,7 @@ from raydo.gateway.replies import answer
 from raydo.gateway.tenancy import parameters
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.method import Needs
+from raydo.pipelining.stub import Stub
 
 
 class Wanted(BaseModel):
@@ -35,17 +37,17 @@ def preferring(backend: Backend, access: Access) -> APIRouter:
     """Make the router."""
     router = APIRouter(prefix="/settings", tags=["operations"])
 
-    async def tenant(request: Request, needs: Needs) -> str:
-        return await access.tenant(request.scope, parameters(request.scope), needs)
+    async def stub_for(request: Request, needs: Needs) -> Stub[Analytics]:
+        caller, tenant = await access.admitted(request.scope, parameters(request.scope), needs)
+        return backend.analytics(tenant, caller.by)
 
     @router.get("", summary="A tenant's settings")
     async def settings(request: Request) -> Response:
-        stub = backend.analytics(await tenant(request, "read"))
-        return answer(await stub.settings())
+        return answer(await (await stub_for(request, "read")).settings())
 
     @router.patch("", summary="Change some of a tenant's settings")
     async def set_settings(request: Request, wanted: Wanted) -> Response:
-        stub = backend.analytics(await tenant(request, "admin"))
+        stub = await stub_for(request, "admin")
         changes = wanted.model_dump(exclude_unset=True)
         return answer(await stub.set_settings(**cast("Wishes", changes)))
 

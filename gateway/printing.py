@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,6 +60,16 @@ def show_table(reply: dict[str, Any]) -> None:
     _remark_truncated(reply)
 
 
+def show_columns(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows of texts and numbers; a short row ends early."""
+    table = Table(headings[0])
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    _out.print(table)
+
+
 def show_csv(reply: dict[str, Any]) -> None:
     """Print a query's rows as CSV with a header."""
     writer = csv.writer(sys.stdout)
@@ -100,6 +111,23 @@ def show_keys(found: list[dict[str, Any]]) -> None:
             cells[-1] = f"until {_day(one['expires_ms'])}"
         sys.stdout.write("\t".join(cells) + "\n")
     _err.print(f"{len(found):,} in all")
+
+
+def show_audit(rows: list[dict[str, Any]]) -> None:
+    """Print the rows of an audit log, one a line."""
+    for row in rows:
+        cells = [_minute(row["at_ms"]), row["by"], row["action"], json.dumps(row["detail"])]
+        sys.stdout.write("\t".join(cells) + "\n")
+    _err.print(f"{len(rows):,} rows")
+
+
+def show_erased(done: dict[str, Any]) -> None:
+    """Print the receipt of an erasure."""
+    table = Table("changed", Column("count", justify="right"))
+    for name, count in done["receipt"].items():
+        table.add_row(name.replace("_", " in the "), f"{count:,}")
+    _out.print(table)
+    _err.print(f"Erasure {done['n']} is done; the audit log keeps its receipt.")
 
 
 def _minute(ms: int) -> str:

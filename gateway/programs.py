@@ -33,36 +33,36 @@ class Programs:
     def __init__(self, deliver: Deliver, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.outbox = Outbox(timeout_s=timeout_s, patient=False)
         self._transport = _Through(deliver)
-        self._lanes: OrderedDict[Noun, _Lane] = OrderedDict()  # the latest used last
+        self._lanes: OrderedDict[tuple[Noun, str], _Lane] = OrderedDict()  # the latest used last
 
-    def start(self, noun: Noun, program: bytes) -> asyncio.Future[Reply]:
-        """Queue a program behind those started before for the same object.
+    def start(self, noun: Noun, program: bytes, by: str = "") -> asyncio.Future[Reply]:
+        """Queue a program behind those that one caller has started before for the same object.
 
         Nobody waiting any more (the future cancelled) ends its retries.
 
         Raises:
             Overloaded: too much waits for this object.
         """
-        lane = self._lanes.get(noun)
+        lane = self._lanes.get((noun, by))
         if lane is None:
             self._retire_idle()
-            lane = self._lanes[noun] = _Lane(noun, self._transport, self.outbox)
-        self._lanes.move_to_end(noun)
+            lane = self._lanes[noun, by] = _Lane(noun, self._transport, self.outbox, by)
+        self._lanes.move_to_end((noun, by))
         return lane.start(program)
 
     def _retire_idle(self) -> None:
         if len(self._lanes) >= BATCHES_MAX:
-            for noun in [noun for noun, lane in self._lanes.items() if lane.idle]:
-                del self._lanes[noun]
+            for key in [key for key, lane in self._lanes.items() if lane.idle]:
+                del self._lanes[key]
 
 
 class _Lane:
     """The way to one object."""
 
-    def __init__(self, noun: Noun, transport: Transport, outbox: Outbox) -> None:
+    def __init__(self, noun: Noun, transport: Transport, outbox: Outbox, by: str) -> None:
         session = os.urandom(SESSION_BYTES)
         self._cls = noun.cls
-        self._sender = Sender(noun, transport, outbox, session, self._move)
+        self._sender = Sender(noun, transport, outbox, session, self._move, by=by)
         self._waiting: deque[Frame] = deque()
         self._bytes = 0
 

@@ -1,13 +1,14 @@
 """POST /rpc: Cap'n Web batches in text, and frames of the Python client, told apart by their label.
 
 The body of a frame is msgpack of `[class, tenant, envelope]` and the reply is the envelope's answer;
-both pass through unread, so a chain of any length stays one request and one actor call. The official
+both pass through unread, so a chain of any length stays one request and one actor call. Frames that
+need each other's values come as a convoy (`links`). The official
 Cap'n Web client labels its batches `text/plain`, or not at all.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope
@@ -16,10 +17,11 @@ from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
 from raydo.gateway.capnweb import CapnWeb
+from raydo.gateway.convoy import deliver_addressed
 from raydo.gateway.headers import header
 from raydo.pipelining.codec import unpack
-from raydo.pipelining.errors import InvalidArgument, UnsupportedMedia
-from raydo.pipelining.noun import Noun, noun
+from raydo.pipelining.errors import UnsupportedMedia
+from raydo.pipelining.noun import Noun
 
 MSGPACK: Final = "application/msgpack"
 _TEXT: Final = frozenset({b"", b"text/plain"})
@@ -45,21 +47,11 @@ class Rpc:
                 f"frames, labelled {MSGPACK}."
             )
         caller = await self._access.caller(scope)
+
+        async def deliver(target: Noun, envelope: bytes) -> bytes:
+            stamped = caller.check_envelope(target, envelope)
+            return await self._backend.deliver(target, stamped)
+
         async with self._bodies.read(scope, receive) as body:
-            target, envelope = addressed(body)
-            caller.check_envelope(target, envelope)
-            reply = await self._backend.deliver(target, envelope)
+            reply = await deliver_addressed(unpack(body), deliver)
         return Response(reply, media_type=MSGPACK)
-
-
-def addressed(body: bytes) -> tuple[Noun, bytes]:
-    """Read whom an envelope is for.
-
-    Raises:
-        InvalidArgument: not `[class, tenant, envelope]`. InvalidTenant: no tenant id.
-    """
-    message: Any = unpack(body)
-    match message:
-        case [str(cls), str(tenant), bytes(envelope)]:
-            return noun(cls, tenant), envelope
-    raise InvalidArgument("The body of /rpc is msgpack of [class, tenant, envelope].")

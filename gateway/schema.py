@@ -7,35 +7,23 @@ that each of them has one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-Schema = dict[str, Any]
-
-
-def _object(required: str = "", **properties: Schema) -> Schema:
-    schema: Schema = {"type": "object", "properties": properties}
-    if required:
-        schema["required"] = required.split()
-    return schema
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _array(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-_TEXT: Final[Schema] = {"type": "string"}
-_WHOLE: Final[Schema] = {"type": "integer"}
-_ANY: Final[Schema] = {}
-_FLAG: Final[Schema] = {"type": "boolean"}
-_COUNTS: Final[Schema] = {"type": "object", "additionalProperties": _WHOLE}
-_MOMENT: Final[Schema] = {
-    "oneOf": [{"type": "string", "format": "date-time"}, _WHOLE],
-    "description": "ISO 8601 with an offset, or epoch milliseconds",
-}
+from raydo.gateway import metrics_schema
+from raydo.gateway.openapi import ANY as _ANY
+from raydo.gateway.openapi import COUNTS as _COUNTS
+from raydo.gateway.openapi import FLAG as _FLAG
+from raydo.gateway.openapi import MOMENT as _MOMENT
+from raydo.gateway.openapi import TEXT as _TEXT
+from raydo.gateway.openapi import WHOLE as _WHOLE
+from raydo.gateway.openapi import Schema
+from raydo.gateway.openapi import array as _array
+from raydo.gateway.openapi import json_of as _json
+from raydo.gateway.openapi import object_of as _object
+from raydo.gateway.openapi import operation as _operation
+from raydo.gateway.openapi import query as _query
+from raydo.gateway.openapi import ref as _ref
+from raydo.gateway.vendor_schema import operations as vendor_operations
 
 SCHEMAS: Final[Schema] = {
     "Event": _object(
@@ -63,6 +51,7 @@ SCHEMAS: Final[Schema] = {
         truncated=_FLAG,
     ),
     "Cohort": _object(cohort={**_TEXT, "format": "date"}, size=_WHOLE, retained=_array(_WHOLE)),
+    **metrics_schema.SCHEMAS,
     "Day": _object(date={**_TEXT, "format": "date"}, dau=_WHOLE, events=_WHOLE, partial=_FLAG),
     "Question": _object(
         "sql",
@@ -96,56 +85,6 @@ SCHEMAS: Final[Schema] = {
         detail=_ANY,
     ),
 }
-
-_TENANT: Final = [
-    {
-        "name": "X-Tenant",
-        "in": "header",
-        "schema": {**_TEXT, "default": "default"},
-        "description": "whose data; UTF-8",
-    },
-    {
-        "name": "tenant",
-        "in": "query",
-        "schema": _TEXT,
-        "description": "the same, percent-encoded",
-    },
-]
-
-
-def _query(name: str, schema: Schema, description: str) -> Schema:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-def _json(schema: Schema, example: Any = None) -> Schema:
-    media: Schema = {"schema": schema}
-    if example is not None:
-        media["example"] = example
-    return {"application/json": media}
-
-
-def _operation(
-    summary: str,
-    answer: Schema,
-    *,
-    tag: str,
-    body: Schema | None = None,
-    parameters: list[Schema] | None = None,
-) -> Schema:
-    operation: Schema = {
-        "summary": summary,
-        "tags": [tag],
-        "parameters": _TENANT + (parameters or []),
-        "responses": {
-            "200": {"description": "Done", "content": _json(answer)},
-            "4XX": {"description": "Refused as it stands", "content": _json(_ref("Failure"))},
-            "503": {"description": "Not now: see Retry-After", "content": _json(_ref("Failure"))},
-        },
-    }
-    if body is not None:
-        operation["requestBody"] = {"required": True, "content": body}
-    return operation
-
 
 _EVENT_EXAMPLE: Final = {
     "event": "PageView",
@@ -191,6 +130,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
             _query("days", {**_WHOLE, "default": 7}, "how many days"),
             _query("tz", _TEXT, "IANA time zone; the tenant's own if absent"),
             _query("to", {**_TEXT, "format": "date"}, "the last day; today if absent"),
+            metrics_schema.BOTS,
         ],
     ),
     ("/retention", "get"): _operation(
@@ -202,8 +142,11 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
             _query("from", {**_TEXT, "format": "date"}, "a day of the first cohort"),
             _query("to", {**_TEXT, "format": "date"}, "the last day; today if absent"),
             _query("tz", _TEXT, "IANA time zone; the tenant's own if absent"),
+            metrics_schema.WEEK,
+            metrics_schema.BOTS,
         ],
     ),
+    **metrics_schema.OPERATIONS,
     ("/query", "post"): _operation(
         "Run one read-only SELECT over the tenant's data",
         _ref("Table"),
@@ -222,6 +165,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Schema]] = {
         ),
         "description": "A WebSocket on the same path speaks Cap'n Web as long as it is open.",
     },
+    **vendor_operations(),
 }
 
 

@@ -1,4 +1,4 @@
-"""Files of events: CSV or newline-delimited JSON, gzip or plain, read line by line.
+"""Files of events: CSV or newline-delimited JSON, gzip or plain, read line by line, or Parquet.
 
 A reader turns a file into `(line, tenant, event)` with the event as the JSON bytes that the HTTP
 API takes, and knows how much of the file it has read. What a file is follows from its first bytes.
@@ -25,6 +25,7 @@ from raydo.pipelining.limits import IMPORT_LINE_BYTES_MAX, IMPORT_SAMPLE_ROWS
 if TYPE_CHECKING:
     from _csv import Reader
 
+PARQUET_MAGIC: Final = b"PAR1"
 _PEEK_BYTES: Final = 4096
 _BUFFER_BYTES: Final = 256 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
@@ -98,6 +99,10 @@ class Source:
         Raises:
             InvalidArgument: not a file of events at all, or damaged from some line on.
         """
+        if self._file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC:
+            yield from self._parquet_lines()
+            return
+        self._file.seek(0)
         text = self._plain()
         try:
             if _first_byte(text) == b"{":
@@ -106,6 +111,14 @@ class Source:
                 yield from self._csv_lines(text)
         except (gzip.BadGzipFile, EOFError) as error:
             raise InvalidArgument(f"{self.path} is damaged gzip: {error}.") from None
+
+    def _parquet_lines(self) -> Iterator[Line]:
+        if self._tenant is None:
+            raise InvalidArgument("A Parquet file is one tenant's export: say whose, --tenant T.")
+        from raydo.gateway.parquet import lines
+
+        for number, raw in enumerate(lines(self._file), 1):
+            yield Line(number, self._tenant, raw)
 
     def _plain(self) -> io.BufferedReader:
         magic = self._file.read(len(GZIP_MAGIC))

@@ -20,17 +20,35 @@ DEFAULT_TENANT: Final = "default"
 _PARAMETERS_MAX: Final = 100  # of a query string; none of ours takes a tenth of it
 
 
-def parameters(scope: Scope) -> dict[str, str]:
-    """Decode the query string.
+def parameters(scope: Scope, *but: str) -> dict[str, str]:
+    """Decode the query string, `but` for parameters that may be repeated.
 
     Raises:
         InvalidArgument: not UTF-8, too many, or one name with two values.
     """
+    pairs = [pair for pair in _pairs(scope) if pair[0] not in but]
+    found = dict(pairs)
+    for name, value in pairs:
+        if found[name] != value:
+            raise InvalidArgument(f"The parameter {name!r} is given twice, with different values.")
+    return found
+
+
+def repeated(scope: Scope, name: str) -> list[str]:
+    """List all values of a parameter, in order.
+
+    Raises:
+        InvalidArgument: as `parameters`.
+    """
+    return [value for given, value in _pairs(scope) if given == name]
+
+
+def _pairs(scope: Scope) -> list[tuple[str, str]]:
     query: bytes = scope.get("query_string", b"")
     if not query:
-        return {}
+        return []
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             query.decode("latin-1"),
             keep_blank_values=True,
             errors="strict",
@@ -40,11 +58,6 @@ def parameters(scope: Scope) -> dict[str, str]:
         raise InvalidArgument("The query string is not percent-encoded UTF-8.") from None
     except ValueError:
         raise InvalidArgument(f"A query string has at most {_PARAMETERS_MAX} parameters.") from None
-    found = dict(pairs)
-    for name, value in pairs:
-        if found[name] != value:
-            raise InvalidArgument(f"The parameter {name!r} is given twice, with different values.")
-    return found
 
 
 def tenant_of(scope: Scope, query: dict[str, str], domain: str | None = None) -> str:

@@ -2,7 +2,8 @@
 
 A gateway asks a key's object once and remembers the verdict for `KEY_VERDICT_S`, good or bad, so a
 request costs no more than a hash. A key revoked at this gateway is forgotten here at once; one
-revoked anywhere else opens nothing after that time. A refusal leaves `KEY_REFUSAL_S` after the
+revoked anywhere else opens nothing after that time. A key that was good goes on being so for
+`KEY_STALE_S` while its object has too much to do to be asked. A refusal leaves `KEY_REFUSAL_S` after the
 request came, whatever it took to find out: a tenant that is not there, one asleep and one awake
 cannot be told apart by the time.
 """
@@ -17,11 +18,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from raydo.gateway.caller import SERVER_KIND, Caller, caller_of
 from raydo.gateway.keys import KeyText, read_key, unknown
 from raydo.pipelining.errors import Overloaded, RaydoError, Unauthorized, Unavailable
 from raydo.pipelining.limits import (
     KEY_CHECKS_MAX,
     KEY_REFUSAL_S,
+    KEY_STALE_S,
     KEY_VERDICT_S,
     KEY_VERDICTS_MAX,
 )
@@ -34,8 +37,9 @@ Find = Callable[[KeyText], Awaitable[Any]]  # asks the object; gives its `Key`, 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    id: str | None  # of the key, if it is good
+    caller: Caller | None  # who has the key, if it is good
     until: float  # the clock's time from which it must be asked again
+    ends: float  # the time from which it means nothing
 
 
 class Verdicts:
@@ -56,8 +60,8 @@ class Verdicts:
         self._known: OrderedDict[str, _Verdict] = OrderedDict()
         self._asking: dict[str, asyncio.Future[_Verdict]] = {}
 
-    async def check(self, text: str) -> KeyText:
-        """Read a key and make sure that it is good.
+    async def check(self, text: str) -> Caller:
+        """Read a key, make sure that it is good, and say what it opens.
 
         Raises:
             Unauthorized: it is not. Overloaded: too many unknown keys come at once.
@@ -67,7 +71,7 @@ class Verdicts:
         try:
             key = read_key(text)
             verdict = self._remembered(key.hashed) or await self._ask(key)
-            if verdict.id is None:
+            if verdict.caller is None:
                 raise unknown()
         except Unauthorized:
             await self._refused(came)
@@ -78,7 +82,7 @@ class Verdicts:
             await self._refused(came)
             _log.warning("A key could not be looked at: %s", error)
             raise Unavailable(_NOT_NOW, retry_after_s=error.retry_after_s) from None
-        return key
+        return verdict.caller
 
     async def _refused(self, came: float) -> None:
         """Let every refusal take the same time."""
@@ -86,8 +90,9 @@ class Verdicts:
 
     def forget(self, key_id: str) -> None:
         """Ask again about a key that was revoked."""
-        for hashed in [each for each, verdict in self._known.items() if verdict.id == key_id]:
-            del self._known[hashed]
+        for hashed, verdict in list(self._known.items()):
+            if verdict.caller is not None and verdict.caller.key_id == key_id:
+                del self._known[hashed]
 
     def _remembered(self, hashed: str) -> _Verdict | None:
         verdict = self._known.get(hashed)
@@ -105,12 +110,22 @@ class Verdicts:
 
     async def _learn(self, key: KeyText, hashed: str) -> _Verdict:
         asked = self._clock()
-        found = await self._find(key)
-        good = found is not None and (key.tenant is None or found["kind"] == key.kind)
-        until = asked + KEY_VERDICT_S
+        try:
+            found = await self._find(key)
+        except Overloaded:
+            stale = self._known.get(hashed)
+            if stale is None or stale.caller is None or asked >= stale.ends:
+                raise
+            return stale
+        # The server's own are kept as those of an administrator.
+        kind = "admin" if key.kind == SERVER_KIND else key.kind
+        good = found is not None and found["kind"] == kind
+        until, ends = asked + KEY_VERDICT_S, asked + KEY_STALE_S
         if good and found["expires_ms"] is not None:
-            until = min(until, asked + (found["expires_ms"] - self._now_ms()) / 1_000)
-        verdict = self._known[hashed] = _Verdict(found["id"] if good else None, until)
+            expires = asked + (found["expires_ms"] - self._now_ms()) / 1_000
+            until, ends = min(until, expires), min(ends, expires)
+        caller = caller_of(key.tenant, key.kind, found) if good else None
+        verdict = self._known[hashed] = _Verdict(caller, until, ends)
         self._known.move_to_end(hashed)
         while len(self._known) > KEY_VERDICTS_MAX:
             self._known.popitem(last=False)

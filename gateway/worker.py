@@ -43,8 +43,8 @@ class Worker:
 
     def _start(self, run: Run) -> None:
         try:
-            self._entry.check_program(run.noun, run.program)
-            future = self._programs.start(run.noun, run.program)
+            caller = self._entry.check_program(run.noun, run.program)
+            future = self._programs.start(run.noun, run.program, caller.by)
         except RaydoError as error:
             self._session.answer(run.ticket, error)
             self._changed()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
 from raydo.pipelining.codec import pack, renumber
+from raydo.pipelining.convoy import Linked
+from raydo.pipelining.derive import is_mine
 from raydo.pipelining.errors import PromiseMisused, TooLarge
 from raydo.pipelining.limits import FRAME_OPS_MAX
 from raydo.pipelining.program import ROOT
@@ -21,6 +24,11 @@ from raydo.pipelining.promise import (
 )
 from raydo.pipelining.state import Settled
 
+if TYPE_CHECKING:
+    from raydo.pipelining.convoy import Place
+    from raydo.pipelining.site import Site
+
+_VALUE: Final = b"\x92\x03"  # the beginning of a VALUE
 _NUMBERS: Final = tuple(msgpack.packb(number) for number in range(-1, 1024))
 
 
@@ -129,13 +137,38 @@ class Assembler:
             del column[length:]
 
 
+class Elsewhere(Exception):
+    """Leave a promise that needs another object's, which cannot come on the way."""
+
+
 class ProgramAssembler(Assembler):
-    """Assemble a program: settled values travel as values."""
+    """Assemble a program: settled values travel as values, and others' by links."""
+
+    def __init__(self, find: Callable[[Promise[Any]], Place | None]) -> None:
+        super().__init__()
+        self.site: Site | None = None  # of what is being placed, if it needs another object's
+        self.links: list[Linked] = []
+        self._find_place = find
 
     def known(self, promise: Promise[Any] | None) -> int | None:
         if promise is None:
             return ROOT
         state = promise._state
-        if type(state) is not Settled:
+        if type(state) is Settled:
+            return self.append(_VALUE + pack(state.result()), promise)
+        if self.site is None or is_mine(promise, self.site):
             return None
-        return self.append(b"\x92\x03" + pack(state.result()), promise)
+        place = self._find_place(promise)
+        if place is None:
+            raise Elsewhere
+        # Not as this program's node: its value is another frame's to bring.
+        self.places[id(promise)] = at = self.append(_VALUE + pack(None), None)
+        self.links.append(Linked(at, promise, place))
+        return at
+
+    def cut(self, length: int, uses: int) -> None:
+        for link in self.links:
+            if link.op >= length:
+                del self.places[id(link.promise)]
+        self.links = [link for link in self.links if link.op < length]
+        super().cut(length, uses)

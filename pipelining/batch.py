@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.pipelining.assemble import encode_cast
-from raydo.pipelining.compile import Compiled, Item, Mark, compile_queue
+from raydo.pipelining.compile import Compiled, Exits, Item, Mark, compile_queue
+from raydo.pipelining.convoy import Convoy, Together
 from raydo.pipelining.deadline import Deadlines
 from raydo.pipelining.delivery import Frame, Sender
 from raydo.pipelining.derive import Path, anchor, derive, prepare
@@ -29,12 +30,13 @@ from raydo.pipelining.errors import (
     Unauthorized,
 )
 from raydo.pipelining.kept import KeptFrame
-from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX
-from raydo.pipelining.promise import CastPromise, Promise
+from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX, NESTED_MAX
+from raydo.pipelining.promise import CastPromise, Promise, ThenPromise
 from raydo.pipelining.settle import Told, refuse, report_lost, settle, tell
 from raydo.pipelining.state import Pending, Queued, Settled
 
 if TYPE_CHECKING:
+    from raydo.pipelining.convoy import Place
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.outbox import Outbox
     from raydo.pipelining.site import Carrier
@@ -58,6 +60,7 @@ class Batch:
         session: bytes,
         loop: asyncio.AbstractEventLoop,
         thread: int,
+        by: str = "",
     ) -> None:
         self.noun = noun
         self._session = session
@@ -68,11 +71,14 @@ class Batch:
         self._urgency = _IDLE
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._emptying = False
         self._successor: Callable[[Noun], Carrier] | None = None
         self._parked = 0  # awaited, and waiting for other objects' promises
         self._waits_for: Promise[Any] | None = None
         self._deadlines = Deadlines(loop, outbox)
-        self._sender = Sender(noun, transport, outbox, session, self._empty)
+        self._sender = Sender(noun, transport, outbox, session, self._empty, by=by)
+        self._transport = transport
+        self._exits = Exits(self._refuse, self._park, self._find)
 
     @property
     def idle(self) -> bool:
@@ -168,6 +174,23 @@ class Batch:
 
     def _enqueue(self, node: Promise[Any]) -> None:
         first = prepare(node)
+        if not first:
+            self._append(node)
+        elif self._may_link and not any(isinstance(each, ThenPromise) for each in first):
+            for other in first:
+                other._site.carrier().pull(other, _ignore)
+            self._append(node)
+        else:
+            self._park(node)
+
+    @property
+    def _may_link(self) -> bool:
+        # A frame that is on disk has to make sense without another object's.
+        return isinstance(self._transport, Together) and self._outbox.journal is None
+
+    def _park(self, node: Promise[Any]) -> None:
+        """Queue a promise once what it needs of other objects is here."""
+        first = prepare(node)
         missing = len(first)
 
         def arrived(_: Settled) -> None:
@@ -183,6 +206,36 @@ class Batch:
             other._site.carrier().pull(other, arrived)
         if not first:
             self._append(node)
+
+    def _find(self, promise: Promise[Any]) -> Place | None:
+        """Find where another object's value can be had on the way."""
+        state = promise._state
+        if type(state) is Pending and not state.frame:
+            source = promise._site.carrier()
+            if isinstance(source, Batch):
+                source._hasten()
+            state = promise._state
+        place = state.place if type(state) is Pending else None
+        if place is None or place.transport is not self._transport or not self._sender.prompt:
+            return None
+        frame = place.frame
+        leaves_now = frame.travelling and not frame.departed and not frame.aside
+        full = frame.convoy is not None and frame.convoy.full
+        return place if leaves_now and not full else None
+
+    def _join(self, frame: Frame) -> None:
+        """Let a frame travel with those that it needs values of."""
+        assert isinstance(self._transport, Together)
+        convoy = Convoy(self._transport)
+        convoy.add(frame)
+        for link in frame.links:
+            convoy.add(link.place.frame)
+            state = link.promise._state
+            assert type(state) is Pending
+            state.done.append(self._came_late)  # should it not have come on the way
+
+    def _came_late(self, _: Settled) -> None:
+        self._sender.pump()
 
     def _append(self, item: Promise[Any] | Mark) -> None:
         self._queue.append(item)
@@ -216,16 +269,29 @@ class Batch:
         # wait_for inside gather starts its own task one iteration later; two iterations catch both.
         self._loop.call_soon(self._loop.call_soon, self._empty)
 
+    def _hasten(self) -> None:
+        """Compile the queue now, for another object's frame that needs a value of it."""
+        if threading.get_ident() == self._thread and self._outbox.emptying < NESTED_MAX:
+            self._empty()
+
     def _empty(self) -> None:
         """Compile the queue into frames, as far as they may leave now."""
-        with self._outbox.lock:
-            self._urgency = _IDLE
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            while self._queue and self._sender.has_room:
-                if not self._move():
-                    break
+        if self._emptying:
+            return  # a frame that is being compiled needs, by way of others, its own values
+        self._emptying = True
+        self._outbox.emptying += 1
+        try:
+            with self._outbox.lock:
+                self._urgency = _IDLE
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+                while self._queue and self._sender.has_room:
+                    if not self._move():
+                        break
+        finally:
+            self._emptying = False
+            self._outbox.emptying -= 1
         self._sender.pump()
 
     def _move(self) -> bool:
@@ -235,7 +301,7 @@ class Batch:
             self._queue.popleft()
             self._sender.mark(front)
             return True
-        compiled = compile_queue(self._queue, self._refuse, alone=self._sender.idle)
+        compiled = compile_queue(self._queue, self._exits, alone=self._sender.idle)
         if compiled.program:
             settle = partial(self._settle, compiled, self._sender.next_n)
             try:
@@ -243,15 +309,19 @@ class Batch:
             except OutboxFull as error:
                 self._loop.call_soon(settle, error)
                 return compiled.waits_for is None
-            self._sender.add(
-                Frame(
-                    compiled.program,
-                    settle,
-                    compiled.wanted,
-                    aside=compiled.aside,
-                    told=bool(compiled.casts),
-                )
+            frame = Frame(
+                compiled.program,
+                settle,
+                compiled.wanted,
+                aside=compiled.aside,
+                told=bool(compiled.casts),
+                links=compiled.links,
             )
+            self._sender.add(frame)
+            if self._may_link:
+                compiled.travels_in(frame, self._transport)
+            if frame.links:
+                self._join(frame)
         if compiled.waits_for is not None:
             self._resume_after(compiled.waits_for)
         return compiled.waits_for is None
@@ -315,6 +385,10 @@ class Batch:
 
 def _nobody() -> None:
     """Stand where a reference to a promise would, for a cast whose maker is gone."""
+
+
+def _ignore(_: Settled) -> None:
+    """Ask for a value on another's behalf."""
 
 
 def _local(path: Path, done: Done, state: Settled) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from raydo.pipelining.aside import goes_aside
-from raydo.pipelining.assemble import ProgramAssembler
+from raydo.pipelining.assemble import Elsewhere, ProgramAssembler
+from raydo.pipelining.convoy import Place
 from raydo.pipelining.derive import under_way
 from raydo.pipelining.errors import TooLarge
 from raydo.pipelining.held import outputs_held
@@ -16,22 +18,45 @@ from raydo.pipelining.program import join_program
 from raydo.pipelining.promise import CastPromise, Promise
 from raydo.pipelining.state import Pending, Settled
 
+if TYPE_CHECKING:
+    from raydo.pipelining.convoy import Linked
+    from raydo.pipelining.delivery import Frame
+    from raydo.pipelining.transport import Transport
+
 # A plain cast: its instruction, its promise if anybody still holds it, its name. Tuples, because
 # these are made a hundred thousand times a second.
 QueuedCast: TypeAlias = tuple[bytes, Callable[[], CastPromise[Any] | None], str]
 Mark: TypeAlias = Callable[[], None]
 Item: TypeAlias = QueuedCast | Promise[Any] | Mark
-Refuse: TypeAlias = Callable[[Promise[Any], Exception], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exits:
+    """What becomes of promises that do not simply go into the program."""
+
+    refuse: Callable[[Promise[Any], Exception], None]  # it cannot be sent at all
+    park: Callable[[Promise[Any]], None]  # it has to wait for other objects' values
+    find: Callable[[Promise[Any]], Place | None]  # where such a value can be had on the way
 
 
 class Compiled:
     """A program, who waits for which of its instructions, and which of them are casts."""
 
-    __slots__ = ("aside", "cast_bytes", "casts", "outputs", "plain", "program", "waits_for")
+    __slots__ = (
+        "aside",
+        "cast_bytes",
+        "casts",
+        "links",
+        "outputs",
+        "plain",
+        "program",
+        "waits_for",
+    )
 
     def __init__(self) -> None:
         self.program = b""
         self.aside = False  # whether its answer may take long, so that it travels alone
+        self.links: list[Linked] = []
         self.outputs: dict[int, Promise[Any]] = {}
         self.casts: dict[int, str] = {}
         self.cast_bytes = 0
@@ -44,27 +69,33 @@ class Compiled:
             type(promise._state) is Pending for promise in self.outputs.values()
         )
 
+    def travels_in(self, frame: Frame, transport: Transport) -> None:
+        """Let other objects' frames find its values."""
+        for output, promise in enumerate(self.outputs.values()):
+            if type(promise._state) is Pending:
+                promise._state.place = Place(transport, frame, output)
 
-def compile_queue(queue: deque[Item], refuse: Refuse, *, alone: bool) -> Compiled:
+
+def compile_queue(queue: deque[Item], exits: Exits, *, alone: bool) -> Compiled:
     """Take items from the front until a frame is full, a mark is met, or one has to wait.
 
-    What cannot be sent at all is handed to `refuse`. The program is empty if nothing was taken.
+    The program is empty if nothing was taken.
     `alone` says that no earlier frame is under way, so nothing has to wait for one.
     """
-    compiler = _Compiler(queue, refuse, alone)
+    compiler = _Compiler(queue, exits, alone)
     while queue and compiler.take(queue[0]):
         pass
     return compiler.finish()
 
 
 class _Compiler:
-    def __init__(self, queue: deque[Item], refuse: Refuse, alone: bool) -> None:
+    def __init__(self, queue: deque[Item], exits: Exits, alone: bool) -> None:
         self.queue = queue
-        self.refuse = refuse
+        self.exits = exits
         self.alone = alone
         self.size = 0
         self.plain = True  # nothing but casts that stand alone
-        self.program = ProgramAssembler()
+        self.program = ProgramAssembler(exits.find)
         self.compiled = Compiled()
 
     def take(self, item: Item) -> bool:
@@ -107,15 +138,21 @@ class _Compiler:
         if self.compiled.waits_for is not None:
             return False
         self.plain = False
+        self.program.site = promise._site
         before, uses = len(self.program.ops), len(self.program.uses)
         try:
             index = self.program.place(promise)
+        except Elsewhere:
+            self.program.cut(before, uses)
+            self.queue.popleft()
+            self.exits.park(promise)
+            return True
         except Exception as error:  # noqa: BLE001  # an argument that failed brings its own error
             self.program.cut(before, uses)
             if isinstance(error, TooLarge) and before:
                 return False  # it may fit into the next frame
             self.queue.popleft()
-            self.refuse(promise, error)
+            self.exits.refuse(promise, error)
             return True
         self.queue.popleft()
         self.size += sum(map(len, self.program.ops[before:]))
@@ -135,6 +172,7 @@ class _Compiler:
             if type(promise._state) is not Pending:
                 promise._state = Pending()
             promise._state.frame = 1
+        compiled.links = program.links
         if program.ops:
             compiled.program = join_program(program.ops, tuple(compiled.outputs))
         return compiled

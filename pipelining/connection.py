@@ -68,7 +68,7 @@ class Connection:
         self._factory = transport_factory
         self._outbox = Outbox(on_error, seconds(timeout_s), patient=patient)
         self._default = default
-        self._batches: dict[Noun, Batch] = {}
+        self._batches: dict[tuple[Noun, str], Batch] = {}  # by whom the calls are made, too
         self._transport: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
@@ -102,29 +102,33 @@ class Connection:
         limit_s = None if timeout_s is None else seconds(timeout_s)
         return Later("flush()", lambda done: self._flush(done, limit_s))
 
+    def acting(self, by: str) -> Acting:
+        """Make stubs whose calls say that somebody else makes them: a gateway's caller."""
+        return Acting(self, by)
+
     async def deliver(self, noun: Noun, envelope: bytes) -> bytes:
         """Pass on an envelope that somebody else made, as it is, once."""
         if self._transport is None:
             raise NotConnected(self._unusable or _NOT_OPEN)
         return await self._transport.send(noun, envelope)
 
-    def carrier(self, noun: Noun) -> Batch:
+    def carrier(self, noun: Noun, by: str = "") -> Batch:
         """Find or make the batch of one object.
 
         Raises:
             NotConnected: not open, closed, or inherited by a fork.
         """
-        batch = self._batches.get(noun)
+        batch = self._batches.get((noun, by))
         if batch is not None and self._unusable is None:
             return batch
-        return self._new_batch(noun)
+        return self._new_batch(noun, by)
 
-    def _new_batch(self, noun: Noun) -> Batch:
+    def _new_batch(self, noun: Noun, by: str) -> Batch:
         if self._unusable is not None:
             raise NotConnected(self._unusable)
         with self._outbox.lock:
-            if noun in self._batches:
-                return self._batches[noun]
+            if (noun, by) in self._batches:
+                return self._batches[noun, by]
             if len(self._batches) >= BATCHES_MAX:
                 self._retire_idle()
             assert self._loop is not None
@@ -136,15 +140,16 @@ class Connection:
                 session=os.urandom(16),
                 loop=self._loop,
                 thread=self._loop_thread,
+                by=by,
             )
-            self._batches[noun] = batch
+            self._batches[noun, by] = batch
             return batch
 
     def _retire_idle(self) -> None:
-        for noun, batch in list(self._batches.items()):
+        for key, batch in list(self._batches.items()):
             if batch.idle:
-                del self._batches[noun]
-                batch.retire(self.carrier)
+                del self._batches[key]
+                batch.retire(partial(self.carrier, by=key[1]))
 
     def _flush(self, done: Callable[[Settled], None], limit_s: float | None) -> None:
         if self._unusable is not None or self._loop is None or self._loop.is_closed():
@@ -301,6 +306,23 @@ class Connection:
         _inherited.append(self._outbox)  # to close its file here would damage the parent's
         self._outbox = Outbox()
         drop_default(self)
+
+
+class Acting:
+    """A connection as one caller of a gateway uses it: its calls say who makes them."""
+
+    def __init__(self, connection: Connection, by: str) -> None:
+        self._connection = connection
+        self._by = by
+
+    def stub(self, cls: type[T], tenant: str) -> Stub[T]:
+        """Make a stub that calls for this caller; no I/O."""
+        stub: Stub[T] = make_stub(cls, tenant, self)
+        return stub
+
+    def carrier(self, noun: Noun) -> Batch:
+        """See `Connection.carrier`."""
+        return self._connection.carrier(noun, self._by)
 
 
 def flush(*, timeout_s: Timeout | None = None) -> Later[None]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Final
 
 from raydo.pipelining.errors import (
     ActivationBroken,
@@ -29,9 +30,11 @@ from raydo.pipelining.frame import (
     GAP,
     Answer,
     Entry,
+    Outcome,
     Reply,
     decode_answers,
     encode_envelope,
+    pack_error,
 )
 from raydo.pipelining.limits import (
     ENVELOPES_IN_FLIGHT_MAX,
@@ -40,9 +43,16 @@ from raydo.pipelining.limits import (
     RETRY_FIRST_S,
     RETRY_MAX_S,
 )
+from raydo.pipelining.links import put_in
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.outbox import Outbox
+from raydo.pipelining.state import Settled
 from raydo.pipelining.transport import Transport
+
+if TYPE_CHECKING:
+    from raydo.pipelining.convoy import Convoy, Linked
+
+_pumped: Final = count()  # in which order frames left their queues
 
 _KNOWN: Final = (
     "This was applied, but its reply came too late to be kept. Read the result by another call."
@@ -56,7 +66,11 @@ class Frame:
         "again",
         "aside",
         "attempts",
+        "convoy",
+        "departed",
+        "links",
         "n",
+        "order",
         "program",
         "settle",
         "told",
@@ -72,8 +86,13 @@ class Frame:
         *,
         aside: bool = False,
         told: bool = False,
+        links: Sequence[Linked] = (),
     ) -> None:
         self.n = 0
+        self.order = 0
+        self.links = links  # what it needs of other objects' frames
+        self.convoy: Convoy | None = None  # in which it gets that on the way
+        self.departed = False
         self.aside = aside
         self.told = told  # whether casts are in it, so that nobody else would make it again
         self.program = program
@@ -82,6 +101,29 @@ class Frame:
         self.travelling = False
         self.again = False
         self.attempts = 0
+
+    def complete(self) -> bool:
+        """Put in what it needs, if that is not done on the way; False while it is not here."""
+        if not self.links or self.convoy is not None:
+            return True
+        found: dict[int, Outcome] = {}
+        for link in self.links:
+            state = link.promise._state
+            if type(state) is not Settled:
+                return False
+            error = state.error
+            found[link.op] = (
+                Outcome(False, state.value)
+                if error is None
+                else Outcome(True, pack_error(error)[0])
+            )
+        try:
+            self.program = put_in(self.program, found)
+        except RaydoError as error:  # what came is too much for one frame
+            failed = Outcome(True, pack_error(error)[0])
+            self.program = put_in(self.program, dict.fromkeys(found, failed))
+        self.links = ()
+        return True
 
 
 class Sender:
@@ -94,12 +136,15 @@ class Sender:
         outbox: Outbox,
         session: bytes,
         on_room: Callable[[], None],
+        *,
+        by: str = "",
     ) -> None:
         self.noun = noun
         self.next_n = 1
         self._transport = transport
         self._outbox = outbox
         self._session = session
+        self._by = by  # who it is that sends
         self._on_room = on_room
         self._frames: dict[int, Frame] = {}  # unsettled, by number, in order
         self._marks: list[tuple[int, Callable[[], None]]] = []
@@ -116,6 +161,11 @@ class Sender:
             and len(self._frames) < FRAMES_IN_FLIGHT_MAX
             and self._pause is None
         )
+
+    @property
+    def prompt(self) -> bool:
+        """Whether a new frame would leave at once."""
+        return self.has_room and all(frame.travelling for frame in self._frames.values())
 
     @property
     def idle(self) -> bool:
@@ -141,6 +191,7 @@ class Sender:
             for frame in frames:
                 frame.travelling = True
                 frame.attempts += 1
+                frame.order = next(_pumped)
             self._envelopes += not frames[0].aside
             task = asyncio.get_running_loop().create_task(self._deliver(frames))
             self._tasks.add(task)
@@ -156,7 +207,7 @@ class Sender:
                 continue
             if (frame.again and ahead) or size >= FRAME_FILL_BYTES:
                 break
-            if frame.aside and ready:
+            if (frame.aside and ready) or not frame.complete():
                 break
             ready.append(frame)
             if frame.aside:
@@ -199,10 +250,22 @@ class Sender:
 
     async def _exchange(self, frames: list[Frame]) -> list[Answer]:
         acked_to = next(iter(self._frames)) - 1
-        entries = [Entry(self._session, frame.n, acked_to, frame.program) for frame in frames]
+        entries = [
+            Entry(self._session, frame.n, acked_to, frame.program, self._by) for frame in frames
+        ]
+        convoy: Convoy | None = None
+        for frame in frames:
+            frame.departed = True
+            if frame.convoy is not None:
+                convoy = convoy or frame.convoy
+                convoy.add(frame)
+        envelope = encode_envelope(entries)
         try:
             async with asyncio.timeout(self._outbox.timeout_s):
-                data = await self._transport.send(self.noun, encode_envelope(entries))
+                if convoy is None:
+                    data = await self._transport.send(self.noun, envelope)
+                else:
+                    data = await convoy.send(self.noun, envelope, frames)
         except TimeoutError:
             raise ConnectionLost(f"No answer within {self._outbox.timeout_s:g} s.") from None
         answers = decode_answers(data)

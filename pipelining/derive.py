@@ -7,7 +7,7 @@ so the call below it never runs a second time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raydo.pipelining.promise import (
     GetPromise,
@@ -18,6 +18,9 @@ from raydo.pipelining.promise import (
 )
 from raydo.pipelining.state import Pending, Settled
 from raydo.pipelining.step import step_into
+
+if TYPE_CHECKING:
+    from raydo.pipelining.site import Site
 
 Path = Sequence[Promise[Any]]
 
@@ -76,7 +79,7 @@ def prepare(promise: Promise[Any]) -> list[Promise[Any]]:
         elif isinstance(node, ThenPromise):
             first.append(node)
             continue
-        if node._site is not site and not node._site.same_object(site):
+        if not is_mine(node, site):
             first.append(node)
     return first
 
@@ -84,6 +87,12 @@ def prepare(promise: Promise[Any]) -> list[Promise[Any]]:
 def under_way(promise: Promise[Any]) -> Promise[Any] | None:
     """Find something that a promise needs and that an earlier frame is still fetching."""
     for node in reach(promise):
-        if node is not promise and type(node._state) is Pending and node._state.frame:
+        sent = type(node._state) is Pending and node._state.frame
+        if sent and node is not promise and is_mine(node, promise._site):
             return node
     return None
+
+
+def is_mine(node: Promise[Any], site: Site) -> bool:
+    """Tell whether a promise is of the same object."""
+    return node._site is site or node._site.same_object(site)

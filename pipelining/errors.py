@@ -17,6 +17,7 @@ whether the same call may succeed when it is made again.
         * `OutcomeUnknown`: a retried program was applied, and its reply is no longer kept
     * `ObjectFailed`: the durable object's own code raised; carries the type's name
     * `Unavailable`: not now; the same call may succeed later (`retryable`)
+        * `QuotaExceeded`: the tenant sends more than its quota; nothing of the call was taken
         * `Starting`, `Overloaded`, `ActivationBroken`, `TurnTooLong`, `StorageFull`
         * `ConnectionLost`: whether it was applied is unknown; `Moved`: it was not, the object lives elsewhere
         * `NodeDown`: the machine that has the tenant's folder is not there
@@ -161,6 +162,13 @@ class Unavailable(RaydoError):
     code = "unavailable"
     status = 503
     retryable = True
+
+
+class QuotaExceeded(Unavailable):
+    """Report a quota without room; `detail` is the quota (`actors/quota.py`)."""
+
+    code = "quota_exceeded"
+    status = 429
 
 
 class Starting(Unavailable):

@@ -22,6 +22,7 @@ from raydo.pipelining.errors import (
     RaydoError,
     TooLarge,
     TurnTooLong,
+    decode_error,
 )
 from raydo.pipelining.frame import (
     ROOT,
@@ -41,6 +42,7 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.limits import FRAME_BYTES_MAX, MAP_ITEMS_MAX, PROGRAM_STEPS_MAX
 from raydo.pipelining.method import Method, methods_of
 from raydo.pipelining.operands import Failed, Poisoned, Waits, at, fill, weigh
+from raydo.pipelining.program import Fail
 from raydo.pipelining.step import peek, step_into, unknown_method
 from raydo.pipelining.unfinished import Postponed, Rest, Unfinished
 
@@ -177,6 +179,8 @@ class _Run:
         if type(op) is Map:
             captured = [at(index, values, outer) for index in op.captures]
             return self._map(op.body, target, captured)
+        if type(op) is Fail:
+            raise Poisoned(Failed(decode_error(op.error)))
         assert type(op) is Value
         return op.value
 

@@ -1,9 +1,10 @@
 """What travels: envelopes of numbered programs, the answers to them, and a program's reply.
 
 An envelope carries programs of several sessions, because a gateway merges clients; an answer stands
-for each of them. What is decoded here may come from anyone.
+for each of them. What is decoded here may come from anyone. `by` is who sent a program, as the gateway that
+let them in knows: it writes it over whatever a client says (`stamped`).
 
-    envelope = [[session, n, acked_to, program], …]      answer = [[status, payload], …]
+    envelope = [[session, n, acked_to, program, by?], …]      answer = [[status, payload], …]
     reply    = {"r": [[0, value] | [1, error], …], "f": [[op, error], …]}
 """
 
@@ -17,7 +18,7 @@ import msgpack
 
 from raydo.pipelining.codec import pack, unpack
 from raydo.pipelining.errors import InvalidArgument, RaydoError, encode_error
-from raydo.pipelining.limits import ENVELOPE_BYTES_MAX, ERROR_TEXT_MAX
+from raydo.pipelining.limits import BY_CHARS_MAX, ENVELOPE_BYTES_MAX, ERROR_TEXT_MAX
 from raydo.pipelining.program import (
     ROOT,
     Body,
@@ -55,6 +56,7 @@ __all__ = [
     "encode_envelope",
     "encode_reply",
     "pack_error",
+    "stamped",
 ]
 
 APPLIED: Final = 0  # the reply follows
@@ -71,6 +73,7 @@ class Entry(NamedTuple):
     n: int
     acked_to: int
     program: bytes
+    by: str = ""  # who sent it; nothing where there are no keys
 
 
 class Answer(NamedTuple):
@@ -81,7 +84,16 @@ class Answer(NamedTuple):
 
 
 def encode_envelope(entries: Iterable[Entry]) -> bytes:
-    return bytes(msgpack.packb(list(entries)))
+    return bytes(msgpack.packb([entry if entry.by else entry[:4] for entry in entries]))
+
+
+def stamped(envelope: bytes, by: str) -> bytes:
+    """Say in an envelope who sent all of it, whatever it says itself.
+
+    Raises:
+        InvalidArgument, TooLarge: it is no envelope.
+    """
+    return encode_envelope(entry._replace(by=by) for entry in decode_envelope(envelope))
 
 
 def decode_envelope(data: bytes) -> list[Entry]:
@@ -96,13 +108,17 @@ def decode_envelope(data: bytes) -> list[Entry]:
 
 
 def _entry(wire: Any) -> Entry:
-    expect(type(wire) is list and len(wire) == 4, "has entries of session, n, acked_to, program")
-    session, n, acked_to, program = wire
+    expect(
+        type(wire) is list and len(wire) in {4, 5}, "has entries of session, n, acked_to, program"
+    )
+    session, n, acked_to, program, *rest = wire
+    by = rest[0] if rest else ""
+    expect(type(by) is str and len(by) <= BY_CHARS_MAX, "says in a short text who sent a program")
     expect(type(session) is bytes and len(session) == SESSION_BYTES, "names sessions by 16 bytes")
     expect(type(n) is int and type(acked_to) is int, "has numbers")
     expect(0 <= acked_to < n < 1 << 62, "numbers programs from 1, after what is settled")
     expect(type(program) is bytes, "has programs that are bytes")
-    return Entry(session, n, acked_to, program)
+    return Entry(session, n, acked_to, program, by)
 
 
 def encode_answers(answers: Iterable[Answer]) -> bytes:

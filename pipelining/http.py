@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,6 +19,7 @@ from raydo.pipelining.errors import (
     decode_error,
 )
 from raydo.pipelining.limits import CALL_TIMEOUT_S
+from raydo.pipelining.links import Link, Member, decode_results, encode_convoy
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.transport import More, Transport
 
@@ -44,7 +46,20 @@ class HttpTransport:
             RaydoError: what the gateway said.
         """
         del more
-        body = msgpack.packb([*noun, envelope])
+        return await self._post(msgpack.packb([*noun, envelope]))
+
+    async def send_together(
+        self, members: Sequence[Member], links: Sequence[Link]
+    ) -> list[bytes | dict[str, Any]]:
+        """Post several envelopes in one request.
+
+        Raises:
+            ConnectionLost, RaydoError: as `send`, for all of them.
+        """
+        body = msgpack.packb(encode_convoy(members, links))
+        return decode_results(await self._post(body), len(members))
+
+    async def _post(self, body: bytes) -> bytes:
         try:
             response = await self._client.post(self._url, content=body)
         except (httpx.TransportError, httpx.InvalidURL) as error:

@@ -40,6 +40,10 @@ REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry
 FRAME_FILL_BYTES: Final = 4 * 1024 * 1024  # a frame that is this full takes no more calls
+NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the next, in one message
+CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
+CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
+CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
@@ -71,6 +75,8 @@ HOST_THREADS: Final = (
 EVENT_BYTES_MAX: Final = 32 * 1024  # Segment's limit
 EVENT_NAME_BYTES_MAX: Final = 200
 EVENT_ID_BYTES_MAX: Final = 256
+AGENT_CHARS_MAX: Final = 512  # of a user agent are looked at: more would only take longer
+AGENTS_CACHED_MAX: Final = 4_096  # user agents known to be bots or not: 3 MB at most
 EVENT_DEPTH_MAX: Final = 64  # nesting of properties; SQLite's JSON functions stop at 1,000
 BATCH_EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # after decompression: a gzip bomb ends here
@@ -93,8 +99,14 @@ KEY_S_MAX: Final = 100 * 366 * 86_400.0  # a key that expires does so within a h
 # How long a gateway believes what it was told of a key: within this time it is revoked everywhere,
 # and at once at the gateway that revoked it.
 KEY_VERDICT_S: Final = 10.0
+KEY_STALE_S: Final = 60.0  # a good verdict, while whoever could renew it has too much to do
 KEY_REFUSAL_S: Final = 0.25  # from a wrong key to its refusal, so that its time tells nothing
 KEY_VERDICTS_MAX: Final = 20_000  # keys of which a gateway remembers whether they are good
+KEY_PATTERN_CHARS_MAX: Final = 200  # of the tenants that a service key is for
+TOKEN_S: Final = 3_600.0  # how long a tenant's token is good unless it is said
+TOKEN_S_MAX: Final = 86_400.0  # and at most: it can't be revoked but with all others
+TOKEN_CHARS_MAX: Final = 4_096
+BY_CHARS_MAX: Final = 80  # of who sent a program, as its gateway says
 KEY_CHECKS_MAX: Final = 256  # keys that a gateway asks about at once; the next gets 503
 
 # Subscriptions
@@ -117,6 +129,21 @@ IMPORT_REASONS_MAX: Final = 10  # rejected lines that the report shows
 RETENTION_MONTHS_MAX: Final = 1_200  # a century
 QUOTA_EVENTS_MAX: Final = 10**12  # whoever wants more sets none
 ORIGINS_MAX: Final = 100
+ORIGINS_S: Final = 10.0  # how long a gateway believes a tenant's list of origins, as KEY_VERDICT_S
+ORIGINS_KNOWN_MAX: Final = 20_000  # tenants whose list a gateway remembers
+PREFLIGHT_S: Final = 600  # how long a browser need not ask again; it would believe up to two hours
+QUOTA_BURST_S: Final = 10  # of a quota by the second that may come at once: a client's whole queue
+QUOTA_MONTH_KEPT_S: Final = 62 * 86_400  # a month's count: for that month, and to look at after it
+
+# What other vendors' clients send. An event of theirs has EVENT_BYTES_MAX as any other, and a body
+# BODY_BYTES_MAX, which is below PostHog's 20 MB; its SDKs send 5 MB at most.
+SEGMENT_BATCH_BYTES_MAX: Final = 500 * 1024  # Segment's limit, and RudderStack's SDKs keep to it
+SCRIPT_CACHE_S: Final = 3_600  # a browser keeps /raydo.js so long: what is fixed is everywhere then
+USER_AGENT_CHARS_MAX: Final = 1_000  # of a browser's name; real ones have some hundred
+FORM_FIELDS_MAX: Final = 32  # of a form; Mixpanel's SDKs send five
+MIXPANEL_SECONDS_MAX: Final = (
+    1e11  # a larger time is in milliseconds: in seconds it is the year 5138
+)
 
 # Counters
 COUNTER_KEYS_MAX: Final = 200_000  # of one object; keys carry user ids
@@ -145,6 +172,7 @@ USERS_CACHED_MAX: Final = 50_000  # user ids of a tenant whose number is in memo
 USER_SETS_BYTES_MAX: Final = 16 * 1024 * 1024  # sets of users of a tenant's buckets in memory
 USER_SET_REWRITE_BYTES: Final = 4_096  # a set up to one page of SQLite is simply written again
 USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written again
+USER_SETS_HELD_MAX: Final = 256  # sets that a merge or an erasure brings into memory at once
 USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
 ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
@@ -163,6 +191,21 @@ QUERY_TURN_WALL_S: Final = 0.5  # the same bound on a machine that is busy, or h
 COHORTS_MAX: Final = 120  # of one /retention
 DAYS_MAX: Final = 3_660  # ten years of calendar days in one /dau
 
+# Metrics
+POINTS_MAX: Final = 3_660  # periods of one series: ten years of days, or 146 days of hours
+FILTERS_MAX: Final = 20  # of one metric; SQLite binds 100 values at most, and a filter takes two
+FILTER_VALUE_BYTES_MAX: Final = 1_024
+PROPERTY_NAME_BYTES_MAX: Final = 200  # as an event's name
+BREAKDOWN_VALUES_MAX: Final = 100  # values of a property with a series each; the rest is one more
+BREAKDOWN_VALUES: Final = 10  # of these by default: what a chart can show
+TOP_VALUES_MAX: Final = 1_000  # values that one /top lists
+TOP_VALUES: Final = 10
+FUNNEL_STEPS_MAX: Final = 8  # each is two passes over the events of the steps
+FUNNEL_WINDOW_S_MAX: Final = 366 * 86_400  # a year, as Mixpanel has it
+FUNNEL_WINDOW_S: Final = 14 * 86_400  # PostHog's default
+TIMELINE_EVENTS_MAX: Final = 1_000  # of one page of a person's events
+TIMELINE_EVENTS: Final = 50
+
 # The processes that answer queries
 QUERY_WORKERS: Final = 4  # processes that answer queries; each takes one at a time
 QUERY_WAITING_MAX: Final = 64  # queries that wait for a process before the next gets 503
@@ -178,6 +221,7 @@ QUERY_NICENESS: Final = 5  # a process that answers queries yields to those that
 QUERY_ANSWERS_MAX: Final = 1_000  # of one process: what it remembers and leaks ends with it
 QUERY_START_S_MAX: Final = 30.0  # from the start of a process to its first word
 QUERY_RECENT_ROWS_MAX: Final = 2_000_000  # not archived yet, in one query over the archive
+QUERY_MERGED_IDS_MAX: Final = 1_000_000  # that a query over the archive reads: about 80 MB
 QUERY_TABLE_ROWS_MAX: Final = 200_000  # of an object's own table, in a query over the archive
 QUERY_PLANS_KEPT: Final = 16  # lists of an archive's files that a process remembers
 QUERY_PINS_MAX: Final = 3  # runs that may end while a query looks for its snapshot
@@ -284,6 +328,21 @@ LAKE_SNAPSHOTS_S: Final = 30 * 86_400  # how long a snapshot is kept that is no 
 LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: queries end well before
 LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
 LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists
+
+# Erasures
+ERASURES_WAITING_MAX: Final = 1_000  # of one tenant that are not done; each reads its archive
+
+# Exports
+EXPORT_STRETCH_SEQS: Final = 10_000  # of one query of an export
+EXPORT_GROUP_ROWS: Final = 50_000  # of one row group of a Parquet export, which is in memory
+EXPORT_TRIES_MAX: Final = 20  # of one stretch, while the object or the archive is busy
+IMPORT_SLACK_BYTES: Final = 4_096  # what an export adds to an event that was as large as may be
+
+# Audit log
+AUDIT_ROWS_MAX: Final = 250_000  # of one tenant before queries are no longer recorded: 50 MB
+AUDIT_REMARKS_MAX: Final = 1_000  # queries in memory before one of them makes its turn write
+AUDIT_LIST_MAX: Final = 1_000  # rows of one answer
+AUDIT_DETAIL_CHARS_MAX: Final = 2_000  # of a statement's shape, and of what others record
 
 # Cap'n Web, spoken by the official JavaScript client
 CAPNWEB_MESSAGE_CHARS_MAX: Final = BODY_BYTES_MAX  # one message, and all of a batch together

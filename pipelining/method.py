@@ -35,7 +35,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Kind = Literal["call", "cast"]
-Needs = Literal["write", "read", "admin"]  # the kind of key that may call it, beside an admin key
+Needs = Literal[
+    "write", "read", "erase", "admin"
+]  # the kind of key that may call it, beside an admin key
 
 TAKEN_NAMES: Final = frozenset({"map", "then"})  # a promise's own two methods
 

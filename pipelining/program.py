@@ -10,6 +10,7 @@ whole before its first instruction runs: indexes point backward, types and sizes
             | [3, value]                                  VALUE
             | [4, target, key]                            PEEK: a GET as JavaScript has it, which finds
                                                           None where there is no such key or index
+            | [5, error]                                  FAIL: a value that is not to be had
     target  = -1 the root object, else an earlier index. In the body of a MAP -1 is the element and
               -2, -3, … are the captures, which name targets of the program around it.
 """
@@ -31,6 +32,7 @@ GET: Final = 1
 MAP: Final = 2
 VALUE: Final = 3
 PEEK: Final = 4
+FAIL: Final = 5
 
 ROOT: Final = -1
 ELEMENT: Final = -1
@@ -68,7 +70,12 @@ class Value(NamedTuple):
     target: int = ROOT  # it has none; every instruction can be asked
 
 
-Op: TypeAlias = Call | Get | Map | Value
+class Fail(NamedTuple):
+    error: dict[str, Any]
+    target: int = ROOT
+
+
+Op: TypeAlias = Call | Get | Map | Value | Fail
 
 
 def _wire_op(op: Op) -> list[Any]:
@@ -82,6 +89,8 @@ def _wire_op(op: Op) -> list[Any]:
             return [MAP, target, wired, list(captures)]
         case Value(value, _):
             return [VALUE, value]
+        case Fail(error, _):
+            return [FAIL, error]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,11 @@ class _Parser:
         if kind == VALUE and len(wire) == 2:
             expect(not self._refs(target, 0, 0), "has values without references")
             return Value(target)
+        if kind == FAIL and len(wire) == 2:
+            expect(
+                type(target) is dict and not self._refs(target, 0, 0), "has errors as they travel"
+            )
+            return Fail(target)
         expect(type(target) is int and self.lowest <= target < index, "has earlier targets")
         if kind == CALL and len(wire) == 5:
             return self._call(wire, index)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from raydo.pipelining.convoy import Place
 
 
 class NeverAwaited(UserWarning):
@@ -49,11 +52,12 @@ Done: TypeAlias = Callable[[Settled], None]
 class Pending:
     """A promise that is on its way; `frame` is 0 until it has been put into one."""
 
-    __slots__ = ("done", "frame")
+    __slots__ = ("done", "frame", "place")
 
     def __init__(self, *done: Done) -> None:
         self.done: list[Done] = list(done)
         self.frame = 0
+        self.place: Place | None = None  # where another object's frame may find the value
 
 
 class Queued:

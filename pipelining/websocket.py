@@ -1,6 +1,6 @@
 """Envelopes over one WebSocket, to a gateway's `/rpc`: no request line and no headers for each.
 
-    to the gateway    [id, class, tenant, envelope]
+    to the gateway    [id, class, tenant, envelope]           or a convoy: [id, members, links]
     from it           [id, 0, answer] | [id, 1, error]          in any order
 
 The socket opens with the first envelope, and again with the next one after it broke. What was under
@@ -11,6 +11,7 @@ had been applied is not applied again. All objects of a connection share the soc
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ from raydo.pipelining.errors import (
 )
 from raydo.pipelining.http import refusal
 from raydo.pipelining.limits import BODY_BYTES_MAX, CALL_TIMEOUT_S, WIRE_BYTES_MAX
+from raydo.pipelining.links import Link, Member, decode_results, encode_convoy
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.transport import More, Transport
 
@@ -62,10 +64,24 @@ class WebSocketTransport:
             RaydoError: what the gateway said.
         """
         del more
+        return await self._ask([*noun, envelope])
+
+    async def send_together(
+        self, members: Sequence[Member], links: Sequence[Link]
+    ) -> list[bytes | dict[str, Any]]:
+        """Send several envelopes in one message.
+
+        Raises:
+            ConnectionLost, RaydoError: as `send`, for all of them.
+        """
+        answer = await self._ask(encode_convoy(members, links))
+        return decode_results(answer, len(members))
+
+    async def _ask(self, asked: Sequence[Any]) -> bytes:
         if self._closed:
             raise NotConnected("This connection has been closed.")
         self._id = id_ = self._id + 1
-        message = msgpack.packb([id_, *noun, envelope])
+        message = msgpack.packb([id_, *asked])
         if len(message) > BODY_BYTES_MAX:
             raise TooLarge(f"A message to a gateway has at most {BODY_BYTES_MAX:,} bytes.")
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

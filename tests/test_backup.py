@@ -276,6 +276,29 @@ def test_the_commands_back_a_folder_up_and_bring_it_back(
     assert "already" in capsys.readouterr().err
 
 
+def test_whom_a_tenant_had_forgotten_after_the_backup_does_not_come_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vault = Vault.open(str(tmp_path / "kept"), make=True)
+    with World(tmp_path / "a") as world:
+        acme = world.stub(Analytics, "acme")
+        for user in ("alice", "bob"):
+            world.wait(acme.track("A", {"userId": user}))
+        back_up(world, vault, 1_000)
+        world.wait(acme.erase("alice"))
+        deadline = time.monotonic() + 60
+        while any(each["state"] != "done" for each in world.wait(acme.erasures())):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        back_up(world, vault, 2_000)
+    options = ("--from", str(tmp_path / "kept"), "--data", str(tmp_path / "b"), "--at", "1500")
+    assert _run("restore", *options) == 0
+    assert "erased again, 1" in capsys.readouterr().out
+    with World(tmp_path / "b") as world:
+        rows = world.wait(world.stub(Analytics, "acme").query("SELECT user_id FROM events"))["rows"]
+        assert rows == [{"user_id": "bob"}]
+
+
 async def test_one_tenants_administrator_may_not_have_all_databases_drained(keyed: Any) -> None:
     key = await keyed.key("admin")
     reply: httpx.Response = await keyed.ask("POST", "/admin/drain", key, json={})

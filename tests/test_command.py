@@ -52,7 +52,7 @@ def test_help_names_every_command_and_each_option_its_variable(
 ) -> None:
     assert _run("--help") == 0
     listed = capsys.readouterr().out
-    for command in ("serve", "import", "query", "tenants", "demo"):
+    for command in ("serve", "import", "query", "tenants", "stats", "retention", "demo"):
         assert f"\n  {command} " in listed
         assert _run(command, "--help") == 0
     assert _run("serve", "-h") == 0

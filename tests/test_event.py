@@ -203,6 +203,12 @@ def test_sent_at_without_a_timestamp_changes_nothing() -> None:
         {"properties": {"is_bot": 1}},
         {"properties": {"is_bot": "1"}},
         {"properties": {"is_bot": "true"}},
+        {"context": {"userAgent": "Googlebot/2.1"}},
+        {"context": {"user_agent": "Googlebot/2.1"}},
+        {"properties": {"userAgent": "Googlebot/2.1"}},
+        {"properties": {"$user_agent": "Googlebot/2.1"}},
+        {"properties": {"$useragent": "Googlebot/2.1"}},
+        {"properties": {"$raw_user_agent": "Googlebot/2.1"}},
     ],
 )
 def test_bots_are_marked(fields: dict[str, Any]) -> None:

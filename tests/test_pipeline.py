@@ -8,6 +8,8 @@ import pytest
 from raydo.actors.disk import OsDisk
 from raydo.actors.event import MADE_ID, parse
 from raydo.actors.idset import IdSet
+from raydo.actors.links import Identities
+from raydo.actors.merged_ids import MergedIds
 from raydo.actors.pipeline import Pipeline
 from raydo.actors.schema import open_database
 from raydo.pipelining.errors import InvalidArgument, InvalidEvent
@@ -18,8 +20,9 @@ NOW_MS = 1_767_225_600_000
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
     numbers = count(1)
-    ids = IdSet(open_database(tmp_path / "tenant.db"), OsDisk(), tmp_path)
-    pipeline = Pipeline(ids, lambda: f"made-{next(numbers)}")
+    database = open_database(tmp_path / "tenant.db")
+    ids = IdSet(database, OsDisk(), tmp_path)
+    pipeline = Pipeline(ids, lambda: f"made-{next(numbers)}", Identities(MergedIds(database)))
     pipeline.now_ms = NOW_MS
     return pipeline
 

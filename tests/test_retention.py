@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from raydo.actors.database import Database
-from raydo.actors.retention import begin_of
+from raydo.actors.periods import begin_of
 from raydo.actors.rollups import RolledEvent, Rollups
 from raydo.pipelining.errors import InvalidArgument
 

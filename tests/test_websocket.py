@@ -45,10 +45,12 @@ class Wire:
         self.app = create_app(backend)
         self.sockets = 0
         self.received = 0
+        self.requests = 0
         self.cut_answers = 0  # so many answers to come are lost, and their sockets with them
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.sockets += scope["type"] == "websocket"
+        self.requests += scope["type"] == "http"
 
         async def heard() -> Message:
             message = await receive()
@@ -191,7 +193,7 @@ async def test_a_message_that_no_gateway_takes_is_refused_here(
         WebSocketTransport("http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("message", ["text", b"\xc1", msgpack.packb([1, 2]), msgpack.packb([])])
+@pytest.mark.parametrize("message", ["text", b"\xc1", msgpack.packb(["x"]), msgpack.packb([])])
 async def test_what_is_no_frame_closes_the_socket_with_the_reason(
     url: str, message: str | bytes
 ) -> None:
@@ -201,6 +203,29 @@ async def test_what_is_no_frame_closes_the_socket_with_the_reason(
             await socket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1002
+
+
+async def test_a_numbered_message_that_is_no_frame_is_refused_under_its_number(url: str) -> None:
+    async with open_socket(f"{url}/rpc", subprotocols=[FRAMES]) as socket:  # type: ignore[list-item]
+        await socket.send(msgpack.packb([7, 2]))
+        number, failed, error = msgpack.unpackb(await socket.recv())  # type: ignore[arg-type]
+        assert (number, failed, error["code"]) == (7, 1, "invalid_argument")
+
+
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+async def test_a_tenants_promise_in_anothers_call_is_one_message(
+    url: str, wire: Wire, scheme: str
+) -> None:
+    async with raydo.connect(url.replace("ws", scheme, 1)) as connection:
+        a, b = connection.stub(Analytics, "a"), connection.stub(Analytics, "b")
+        await a.track("x", userId="u")
+        await b.track("x", userId="u")
+        before = (wire.received, wire.requests)
+
+        assert len(await b.dau(a.dau(1)[0]["dau"])) == 1
+
+        after = (wire.received, wire.requests)
+        assert sum(after) - sum(before) == 1
 
 
 async def test_a_socket_asks_for_the_key_again_and_again(

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from sim.answers import Mismatch, applied, decoded
-from sim.model_object import DAYS, HOURS, ROWS
+from sim.model_object import BY_PERSON, DAYS, HOURS, ROWS
 from sim.shop import SimShop
 from sim.traffic import USERS, entry
 from sim.values import Call, Frame
@@ -42,6 +42,7 @@ def inspect(world: World) -> None:
         Call("query", (ROWS, [0])),
         Call("query", (HOURS,)),
         Call("query", (DAYS,)),
+        Call("query", (BY_PERSON,)),
         Call("dau", (14,), {"tz": "America/New_York"}),
         Call("dau", (14,), {"tz": "Asia/Kolkata"}),
         *[Call("counters.get", (f"event:{name}",)) for name in ("PageView", "Signup", "Sure")],

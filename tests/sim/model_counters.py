@@ -65,6 +65,12 @@ class Tallies:
         self._tallies.pop(key, None)
         return there
 
+    def fold(self, key: str, into: str, now: int) -> None:
+        """Count what one sliding key counted as another, at its own moment."""
+        if self.alive(key, now):
+            tally = self._tallies.pop(key)
+            self.incr(into, tally.value, now, ttl=tally.ttl_ms // 1000, at=tally.last)
+
     def alive(self, key: str, now: int) -> bool:
         tally = self._tallies.get(key)
         return tally is not None and (tally.mode == "plain" or tally.expires > now)

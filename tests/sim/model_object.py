@@ -14,6 +14,7 @@ from typing import Any, Final
 from sim.model_counters import Tallies
 from sim.model_time import local_date, local_hour, next_after, today_back
 from sim.values import ANYTHING, CallFailed, Event, Made, Timer
+from support.kin import Kin
 
 from raydo.actors.lake_runs import weekly_at
 
@@ -34,6 +35,7 @@ class AnalyticsModel:
         self.events: list[Event] = []
         self.seen: dict[str, int] = {}  # message id -> day of its receipt
         self.newest_day = 0
+        self.kin = Kin()
         self.counters = Tallies()
         self.timers: dict[str, Timer] = {}
         self.effects = 0  # calls that had any
@@ -106,8 +108,9 @@ class AnalyticsModel:
         for event in fresh:
             at = event.timestamp
             if event.user_id is not None:
-                counts[event.user_id] += 1
-                latest[event.user_id] = max(latest.get(event.user_id, 0), at)
+                person = self.kin.person(event.user_id)
+                counts[person] += 1
+                latest[person] = max(latest.get(person, 0), at)
             if event.event in PAGE_VIEWS:
                 self.counters.incr("pageviews_1m", 1, self.now, ttl=60, mode="window", at=at)
         for user, at in latest.items():
@@ -133,8 +136,15 @@ class AnalyticsModel:
             self.seen.update(dict.fromkeys(known, today))
         for event in fresh:
             event.stream = stream
+            for join in self._joins(event):
+                self.counters.fold(*(f"active:{each}" for each in join), self.now)
         self.events += fresh
         return fresh
+
+    def _joins(self, event: Event) -> list[tuple[str, str]]:
+        is_alias = event.event == "$alias"
+        previous = json.loads(event.properties)["previousId"] if is_alias else None
+        return self.kin.event(event.user_id, event.anonymous_id, previous)
 
     # Reads
 
@@ -257,7 +267,7 @@ def by_day(model: AnalyticsModel, zone: str) -> tuple[dict[str, set[str]], Count
         day = local_date(event.timestamp, zone)
         events[day] += 1
         if event.user_id is not None:
-            users.setdefault(day, set()).add(event.user_id)
+            users.setdefault(day, set()).add(model.kin.person(event.user_id))
     return users, events
 
 
@@ -291,6 +301,14 @@ def _by_name(model: AnalyticsModel) -> Table:
     return ["date", "event", "n"], [[*key, count] for key, count in sorted(counts.items())]
 
 
+def _by_person(model: AnalyticsModel) -> Table:
+    known = [event.user_id for event in model.events]
+    counts = Counter(None if user is None else model.kin.person(user) for user in known)
+    return ["person_id", "n"], [
+        [*row] for row in sorted(counts.items(), key=lambda row: row[0] or "")
+    ]
+
+
 _COLUMNS: Final = [
     *("seq", "id", "event", "user_id", "anonymous_id", "timestamp", "received_at"),
     *("properties", "context", "stream", "flags"),
@@ -301,10 +319,12 @@ COUNT: Final = "SELECT count(*) AS n FROM events"
 HOURS: Final = "SELECT hour, event, count FROM hourly_events ORDER BY hour, event"
 DAYS: Final = "SELECT date, dau, events FROM daily_metrics ORDER BY date"
 BY_NAME: Final = "SELECT date, event, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2"
+BY_PERSON: Final = "SELECT person_id, count(*) AS n FROM events GROUP BY 1 ORDER BY 1"
 _QUERIES: Final[dict[str, Callable[..., Table]]] = {
     ROWS: rows_from,
     COUNT: _count,
     HOURS: _hours,
     DAYS: _days,
     BY_NAME: _by_name,
+    BY_PERSON: _by_person,
 }

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import msgpack
-from sim.model_object import BY_NAME, COUNT, DAYS, HOURS
+from sim.model_object import BY_NAME, BY_PERSON, COUNT, DAYS, HOURS
 from sim.values import Call, Frame
 
 from raydo.pipelining import frame as wire
@@ -40,7 +40,7 @@ class Traffic:
         self._logged = [*([self.track] * 4), *([self.ingest] * 2), self.stats, self.active]
         self._logged += [self.counter, self.wrong]
         self._by_sql = [self.dau, self.query]
-        self._rare = [self.zone]
+        self._rare = [self.zone, self.alias]
         if self._is_shop:
             self._logged += [self.count, self.count, self.count, self.fail_early, self.emit]
             self._by_sql += [self.add, self.add, self.fail, self.remove, self.own]
@@ -87,6 +87,11 @@ class Traffic:
             return Call("track", ({"event": name, "properties": properties} | more,), {}, wanted)
         return Call("track", (name, properties), more, wanted)
 
+    def alias(self) -> Call:
+        """Say that two ids are one; seldom, for in the end all are."""
+        users = [self.random.choice((*USERS, *map("alias-{}".format, range(9)))) for _ in "ab"]
+        return Call("track", ("$alias", {"previousId": users[0]}), {"userId": users[1]})
+
     def ingest(self) -> Call:
         count = self.random.choice((1, 1, 2, 4))
         items = [self._item(self._message_id(0.7)) for _ in range(count)]
@@ -114,8 +119,8 @@ class Traffic:
         about: dict[str, Any] = {}
         if self.random.random() < 0.7:
             about["userId"] = self.random.choice(USERS)
-        elif self.random.random() < 0.5:
-            about["anonymousId"] = f"anon-{self.random.randrange(4)}"
+        if self.random.random() < (0.1 if about else 0.5):
+            about["anonymousId"] = f"anon-{self.random.randrange(40)}"
         if self.random.random() < 0.4:
             about["timestamp"] = self.now - self.random.choice(AGO_S) * SECOND_MS
         if (message_id := self._message_id(0.4)) is not None:
@@ -143,7 +148,7 @@ class Traffic:
         return Call("dau", (days,), {} if zone is None else {"tz": zone})
 
     def query(self) -> Call:
-        return Call("query", (self.random.choice((COUNT, HOURS, DAYS, BY_NAME)),))
+        return Call("query", (self.random.choice((COUNT, HOURS, DAYS, BY_NAME, BY_PERSON)),))
 
     def counter(self) -> Call:
         keys = ("event:Signup", "event:PageView", "pageviews_1m", "active:ann", "n:failed")

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from time import thread_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raydo.actors import logs
 from raydo.actors.alarms import retry_ms
 from raydo.actors.asks import Asking
 from raydo.pipelining.errors import ActivationBroken, DataInUse, RaydoError, StorageFull
@@ -213,10 +214,12 @@ class Resident:
         activation = self.activation
         assert activation is not None
         began_s = thread_time()
+        token = logs.turn.set((*self.noun, activation.epoch))
         try:
             with self._watchdog.turn(self.noun) if watched else nullcontext():
                 yield
         finally:
+            logs.turn.reset(token)
             activation.spend(thread_time() - began_s)
 
     def _note(self) -> None:

@@ -114,6 +114,11 @@ class Storage:
         return storage
 
     @property
+    def epoch(self) -> int:
+        """The number under which this writes; 0 in memory."""
+        return 0 if self._lease is None else self._lease.epoch
+
+    @property
     def damage(self) -> tuple[Damage, ...]:
         """What the log has lost and nobody has accepted yet."""
         return () if self._log is None else self._log.recovery.damage

@@ -47,6 +47,11 @@ class Tended(Life):
         state = self._state
         return state is not None and (state.outgoing.waiting or state.jobs.waiting)
 
+    @property
+    def epoch(self) -> int:
+        """The number under which it writes; 0 while the tenant does not exist, or it sleeps."""
+        return self._state.storage.epoch if self._state is not None else 0
+
     def spend(self, cpu_s: float) -> None:
         """Count the time of a thread that worked for the object."""
         if self._state is not None:

@@ -15,6 +15,7 @@ from typing import Final
 
 import typer
 
+from raydo.actors.logs import Format
 from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import govern_command, options
 from raydo.gateway.backup_command import backup, restore
@@ -66,6 +67,7 @@ def serve(
     archive_age_seconds: options.ArchiveAge = LAKE_AGE_S,
     domain: options.Domain = None,
     keys: options.Keys = False,
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Run the gateway and its objects until Ctrl-C."""
     from raydo.gateway.serve import Plan
@@ -80,6 +82,7 @@ def serve(
         cluster=cluster,
         lake={} if lake is None else _properties(lake),
         archive_age_s=archive_age_seconds,
+        log_format=_log_format(log_format),
     )
     run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain, keyed=keys))
 
@@ -248,6 +251,12 @@ def demo(*, url: Url = None, key: Key = None, data: Data = None) -> None:
     where = target(url, data, key)
     printing.show_report(asyncio.run(load_demo(where)))
     printing.show_where_to_look(where)
+
+
+def _log_format(text: str) -> Format:
+    if text in {"text", "json"}:
+        return "json" if text == "json" else "text"
+    raise InvalidArgument(f"--log-format is text or json, not {text!r}.")
 
 
 def _properties(text: str) -> dict[str, str]:

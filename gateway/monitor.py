@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from raydo.gateway.request_id import HEADER, id_of, request_id
+from raydo.actors.logs import request_id
+from raydo.gateway.request_id import HEADER, id_of
 from raydo.gateway.requests import Requests
 from raydo.gateway.traces import Tracing
 from raydo.pipelining.limits import SLOW_REQUEST_S

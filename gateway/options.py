@@ -110,6 +110,14 @@ Domain = Annotated[
         help="Name tenants by host: `acme.localhost` under --domain localhost.",
     ),
 ]
+LogFormat = Annotated[
+    str,
+    typer.Option(
+        envvar="RAYDO_LOG_FORMAT",
+        metavar="text|json",
+        help="How the log is written: for people, or one JSON object a line.",
+    ),
+]
 Keys = Annotated[
     bool,
     typer.Option(

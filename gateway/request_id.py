@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextvars import ContextVar
 from typing import Final
 
 from starlette.types import Scope
@@ -13,9 +12,6 @@ from raydo.gateway.headers import header
 
 HEADER: Final = b"x-request-id"
 _GOOD: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")  # else it could write into a log
-
-request_id: Final[ContextVar[str | None]] = ContextVar("raydo_request_id", default=None)
-"""The id of the request that is being answered, if one is."""
 
 
 def id_of(scope: Scope) -> str:

@@ -22,6 +22,7 @@ import uvicorn
 import uvloop
 from rich.console import Console
 
+from raydo.actors import logs
 from raydo.actors.claim import token_path
 from raydo.actors.runtime import Served, serve_runtime
 from raydo.actors.settings import Settings
@@ -181,6 +182,7 @@ def serve(plan: Plan) -> None:
     """
     # A console script has its own folder there instead; a user's objects lie where they started us.
     sys.path.insert(0, str(Path.cwd()))
+    logs.use(plan.settings.log_format)
     with (
         bind(plan.host, plan.port, keyed=plan.keyed) as listener,
         asyncio.Runner(loop_factory=_loop) as runner,

@@ -10,6 +10,7 @@ from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.due import scan
+from raydo.actors.figures import EMBEDDED
 from raydo.actors.residents import Residents
 from raydo.actors.roster import roster
 from raydo.actors.waker import Waker
@@ -107,7 +108,7 @@ class Embedded:
         """See `Runtime.figures`."""
         hosts = []
         if self._residents is not None:
-            hosts.append({"host": "embedded", **self._residents.figures()})
+            hosts.append({"host": EMBEDDED, **self._residents.figures()})
         return {"hosts": hosts, "hosts_max": 0, "standbys": 0}
 
     async def drain(self, noun: Noun | None = None) -> list[str]:

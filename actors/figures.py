@@ -22,10 +22,7 @@ COUNTERS: Final = (
     *("events", "duplicates", "rejected", "log_bytes", "cpu_s", "process_cpu_s"),
     *("archived", "archives_failed"),
 )
-GAUGES: Final = (
-    *("objects", "awake", "waiting", "queries_busy", "queries_waiting"),
-    *("bytes", "undrained_events"),
-)
+EMBEDDED: Final = "embedded"  # the name of the one host where there is no Ray
 
 
 class Fleet(TypedDict):

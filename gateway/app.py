@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from raydo.actors.costs import Prices
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
@@ -106,6 +107,7 @@ def create_app(
     domain: str | None = None,
     keyed: bool = False,
     data: Path | None = None,
+    prices: Prices | None = None,
 ) -> Gateway:
     """Make the application around a runtime that may still be starting.
 
@@ -124,7 +126,7 @@ def create_app(
     app.include_router(operations(backend, access))
     exposition = Exposition(backend, data, app.door.inside)
     app.watch(partial(Monitor, requests=exposition.requests, tracing=tracing_from()))
-    app.include_router(machine(backend, access, exposition, data))
+    app.include_router(machine(backend, access, exposition, data, prices or Prices()))
     app.include_router(key_routes(backend, access))
     app.include_router(governance(backend, access))
     app.include_router(preferring(backend, access))

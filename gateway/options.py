@@ -110,6 +110,16 @@ Domain = Annotated[
         help="Name tenants by host: `acme.localhost` under --domain localhost.",
     ),
 ]
+PricesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        envvar="RAYDO_PRICES",
+        dir_okay=False,
+        metavar="FILE",
+        help="What the machine costs, for /admin/costs; by default $5 a month.",
+    ),
+]
 LogFormat = Annotated[
     str,
     typer.Option(

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from raydo.actors import logs
 from raydo.actors.claim import token_path
+from raydo.actors.costs import Prices
 from raydo.actors.runtime import Served, serve_runtime
 from raydo.actors.settings import Settings
 from raydo.gateway.app import Gateway, create_app
@@ -48,6 +49,7 @@ class Plan:
     embedded: bool = False
     domain: str | None = None
     keyed: bool = False
+    prices: Prices = field(default_factory=Prices)
 
 
 class Server(uvicorn.Server):
@@ -107,7 +109,13 @@ class Run:
 
     def _app(self, backend: Backend) -> Gateway:
         plan = self.plan
-        return create_app(backend, domain=plan.domain, keyed=plan.keyed, data=plan.settings.data)
+        return create_app(
+            backend,
+            domain=plan.domain,
+            keyed=plan.keyed,
+            data=plan.settings.data,
+            prices=plan.prices,
+        )
 
     async def _open(self) -> Served:
         # A busy object's callers are told so, instead of waiting here where nothing bounds them.

@@ -181,6 +181,10 @@ Period = Annotated[
 Since = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="A day of the first one.")
 ]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day; today.")]
+Zone = Annotated[
+    str | None, typer.Option("--tz", metavar="ZONE", help="IANA time zone; the tenant's own.")
+]
 Bots = Annotated[bool, typer.Option("--bots/--no-bots", help="Whether events of bots count.")]
 
 # Of an archive run

@@ -59,6 +59,8 @@ pin: ## write the pinned requirements anew (needs uv)
 	  --extra server pyproject.toml $(VENV)/build.in --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --extra server --extra dev --constraint requirements.txt pyproject.toml $(VENV)/build.in --output-file requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  tests/clients/requirements.in --output-file tests/clients/requirements.txt
 
 clean: ## remove what was built and measured; data/ stays
 	@rm -rf build dist .dev *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

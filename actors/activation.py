@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from raydo.actors import firing
+from raydo.actors import erasing, firing
 from raydo.actors.asks import Asking, asked, texts
 from raydo.actors.audit import ITSELF, LOCAL
 from raydo.actors.failure import full
@@ -25,6 +25,7 @@ from raydo.pipelining.errors import (
     CallerError,
     RaydoError,
     StorageFull,
+    Unavailable,
 )
 from raydo.pipelining.evaluate import evaluate, finish
 from raydo.pipelining.frame import (
@@ -41,7 +42,7 @@ from raydo.pipelining.frame import (
 from raydo.pipelining.unfinished import Unfinished, is_unfinished
 
 if TYPE_CHECKING:
-    pass
+    from raydo.actors.eraser import Found
 
 
 class Activation(Tended):
@@ -106,6 +107,36 @@ class Activation(Tended):
         self._wake()
         with self._breaking(but=StorageFull):
             self._own_turn(partial(firing.end_job, n=n, result=result, error=error))
+
+    def settle_erasure(self, found: Found | None) -> None:
+        """Let an erasure be one step further, each in a turn of its own.
+
+        Raises:
+            StorageFull, Unavailable: not now; it goes on where it is.
+            ActivationBroken: throw this activation away.
+        """
+        state = self._wake()
+        if found is None:
+            self._rewrite()
+            state = self._wake()
+        with self._breaking(but=StorageFull):
+            self._own_turn(
+                erasing.finish if found is None else partial(erasing.settle, found=found)
+            )
+            state.erasures.next()
+            self._tell_due(state)
+
+    def _rewrite(self) -> None:
+        """Have no byte left of what was deleted: no log, and a database written anew.
+
+        Raises:
+            Unavailable: somebody reads the database; again in a moment.
+        """
+        self.close()
+        self._sessions.drained()
+        state = self._wake()
+        with self._breaking(but=(StorageFull, Unavailable)):
+            state.storage.rewrite()
 
     def _own_turn(self, run: Callable[[State, object], None]) -> None:
         """Run a turn that no caller has asked for."""

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from raydo.actors import export
+from raydo.actors import erasures, export, forgetting
 from raydo.actors.audit import shape
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
@@ -34,7 +34,7 @@ from raydo.actors.metrics import Metrics
 from raydo.actors.preferences import Preferences, Wishes, prefer, preferences
 from raydo.actors.quota import Quota, spend
 from raydo.actors.tallies import Ingested, Stats
-from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge
+from raydo.pipelining.errors import CallerError, InvalidArgument, TooLarge, Unavailable
 from raydo.pipelining.limits import (
     BATCH_EVENTS_MAX,
     EVENT_NAMES_MAX,
@@ -47,6 +47,7 @@ from raydo.pipelining.limits import (
 from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
+    from raydo.actors.erasures import Erased
     from raydo.actors.event import Event
 
 STREAM: Final = "analytics"
@@ -246,9 +247,14 @@ class Analytics(Metrics):
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, or at least to tidy up there."""
         upkeep = self._state.upkeep
+        kept = forgetting.expire(self._state)
         if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):
             return
-        if not upkeep.tidy() and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None:
+        if (
+            not kept
+            and not upkeep.tidy()
+            and self.sql("SELECT 1 FROM raw_events LIMIT 1").first() is None
+        ):
             self.alarms.rest(self.archive_week)
 
     @call
@@ -265,6 +271,8 @@ class Analytics(Metrics):
             before_ms = weekly_before(self.now_ms, self._state.upkeep.age_s)
         else:
             before_ms = self.now_ms - to_ms(older_than_s) if older_than_s else self.now_ms + 1
+        if self._state.erasures.waiting and self._state.erasures.count():
+            raise Unavailable("An erasure is under way; the archive waits for its end.")
         run = self._state.upkeep.plan(before_ms, 1)
         return None if run is None else told(run)
 
@@ -272,6 +280,36 @@ class Analytics(Metrics):
     def archive_runs(self) -> list[ArchiveRun]:
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]
+
+    @call(needs="erase")
+    def erase(self, user_id: str) -> Erased:
+        """Plan to erase a person: the events of all its ids, everywhere, and what is known of it.
+
+        It is done beside the calls: `erasures` says how far it is. What arrives of the person from
+        now on is new, and stays.
+
+        Raises:
+            InvalidArgument: no user id. Overloaded: too many erasures wait.
+        """
+        return forgetting.erase(self._state, user_id)
+
+    @call(needs="erase")
+    def erasures(self) -> list[Erased]:
+        """List the erasures, the oldest first: how far they are, and what each has changed."""
+        return [erasures.told(each) for each in self._state.erasures.all()]
+
+    @call
+    def erase_again(self, listed: Sequence[Mapping[str, Any]]) -> list[Erased]:
+        """Erase again, after a restore of an older copy, whom `erasures` listed before it.
+
+        Raises:
+            InvalidArgument: it is no such list.
+        """
+        return forgetting.erase_again(self._state, listed)
+
+    def uncount(self, gone: Mapping[str, int], ids: Sequence[str], later: Sequence[Event]) -> int:
+        """See `erasing.Counting`."""
+        return forgetting.uncount(self, gone, ids, later)
 
     def _admit(self, events: Sequence[Event], *, free: bool = False) -> tuple[int, Quota | None]:
         """Emit events and count those that are new, on the quotas too unless they are `free`.

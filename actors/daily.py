@@ -91,6 +91,20 @@ class Daily:
             "INSERT OR IGNORE INTO _raydo_changed VALUES (?)", [(bucket,) for bucket in buckets]
         )
 
+    def expire(self, bucket: int, day: date) -> int:
+        """Forget the counts before a bucket, and before a local day; return how many buckets had."""
+        [(gone,)] = self._database.run(
+            "SELECT count(*) FROM _raydo_buckets WHERE bucket < ?", (bucket,)
+        )
+        for table in ("_raydo_buckets", "_raydo_counts", "_raydo_changed"):
+            self._database.run(f"DELETE FROM {table} WHERE bucket < ?", (bucket,))  # noqa: S608
+        for table, column in (("daily_metrics", "date"), ("hourly_events", "hour")):
+            self._database.run(
+                f"DELETE FROM {table} WHERE {column} < ?",  # noqa: S608 - names of ours
+                (day.isoformat(),),
+            )
+        return int(gone)
+
     def totals(
         self, dates: Collection[date], zone: ZoneInfo, *, bots: bool
     ) -> dict[date, DayTotal]:

@@ -23,6 +23,7 @@ from raydo.actors.lake import no_step
 from raydo.actors.lake_expiry import sweep
 from raydo.actors.lake_history import History, turn
 from raydo.actors.lake_relocation import relocate
+from raydo.actors.lake_rows import MOMENT
 from raydo.actors.lake_snapshots import ERASURE, commit, last_run, live_files, read
 from raydo.actors.lake_table import opened
 from raydo.actors.lake_writer import Writer
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 EVER_MS: Final = 2**62  # after any file and any metadata: no query and no run is waited for
 _USER_COLUMNS: Final = ("user_id", "anonymous_id")
+_TIME_COLUMNS: Final = ("timestamp",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,13 @@ def erase(
     users: Collection[str],
     *,
     settled_run: int,
+    before_ms: int | None = None,
     keep_history: bool = True,
     step: Step = no_step,
 ) -> Erased:
-    """Take the rows of `users`, by `user_id` or `anonymous_id`, out of the archive.
+    """Take the rows of `users`, by `user_id` or `anonymous_id`, out of the archive, or old ones.
+
+    With `before_ms` it is everybody's rows with an earlier timestamp, and no others.
 
     No run may be planned or under way; `settled_run` is the last one. Files go at once, so a query
     that was planned before may miss them and must be planned again. It may end at any moment and be
@@ -70,7 +75,7 @@ def erase(
             return Erased()
         if last_run(table) != settled_run:
             raise Unavailable("An archive run must be settled before users can be erased.")
-        erasure = _Erasure(table, users, step)
+        erasure = _Erasure(table, users, before_ms, step)
         erased = erasure.run(keep_history=keep_history and isinstance(table.catalog, SqlCatalog))
         step("erase.before_sweep")
         table.refresh()
@@ -81,9 +86,12 @@ def erase(
 class _Erasure:
     """The rewriting of what some users are in."""
 
-    def __init__(self, table: Table, users: Collection[str], step: Step) -> None:
+    def __init__(
+        self, table: Table, users: Collection[str], before_ms: int | None, step: Step
+    ) -> None:
         self._table = table
         self._users = pa.array(sorted(users), pa.string())
+        self._before = None if before_ms is None else moment(before_ms)
         self._step = step
         self._replaced: dict[str, list[DataFile]] = {}
 
@@ -116,7 +124,9 @@ class _Erasure:
     def _holds(self, path: str) -> bool:
         return any(
             pc.any(self._theirs(batch)).as_py()
-            for batch in read(self._table.io, [path], _USER_COLUMNS)
+            for batch in read(
+                self._table.io, [path], _USER_COLUMNS if self._before is None else _TIME_COLUMNS
+            )
         )
 
     def _others(self, path: str) -> Iterator[pa.RecordBatch]:
@@ -124,8 +134,9 @@ class _Erasure:
             yield batch.filter(pc.invert(self._theirs(batch)))
 
     def _theirs(self, batch: pa.RecordBatch) -> pa.Array:
-        masks = [pc.is_in(batch.column(name), self._users) for name in _USER_COLUMNS]
-        return pc.or_(*masks)
+        if self._before is not None:
+            return pc.less(batch.column("timestamp"), self._before)
+        return theirs(batch, self._users)
 
     def _rewrite_history(self) -> None:
         """Give every snapshot manifests without the users, even as the bounds of a removed file."""
@@ -157,3 +168,14 @@ class _Erasure:
         past = [each.snapshot_id for each in self._table.snapshots()]
         past = [snapshot_id for snapshot_id in past if snapshot_id != current]
         self._table.maintenance.expire_snapshots().by_ids(past).commit()
+
+
+def theirs(batch: pa.RecordBatch, users: pa.Array) -> pa.Array:
+    """Mark the rows of some users; those of nobody are nobody's."""
+    masks = [pc.is_in(batch.column(name), users) for name in _USER_COLUMNS]
+    return pc.or_(*masks)
+
+
+def moment(ms: int) -> pa.Scalar:
+    """Write a moment as the table has it."""
+    return pa.scalar(ms * 1_000, pa.int64()).cast(MOMENT)

@@ -197,7 +197,7 @@ class Life:
 
         Earlier than needed does no harm, and a file for each letter would be many.
         """
-        busy = state.outgoing.waiting or state.jobs.waiting
+        busy = state.outgoing.waiting or state.jobs.waiting or state.erasures.waiting
         due_ms = AT_ONCE_MS if busy else state.alarms.next_due_ms
         if self._due_ms == AT_ONCE_MS and not exactly:
             return

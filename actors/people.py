@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from raydo.actors.database import Database
 from raydo.actors.lookups import lookups
-from raydo.pipelining.limits import USERS_CACHED_MAX
+from raydo.pipelining.limits import LOOKUP_KEYS_MAX, USERS_CACHED_MAX
 
 TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS _raydo_users (
@@ -25,6 +25,10 @@ TABLES: Final = (
     )""",
     "CREATE TABLE IF NOT EXISTS _raydo_seen (person INTEGER PRIMARY KEY, buckets BLOB NOT NULL)",
 )
+_SEEN_AFTER: Final = (
+    "SELECT person, buckets FROM _raydo_seen WHERE person > ? ORDER BY person LIMIT ?"
+)
+_UNSEEN: Final = "FROM _raydo_users WHERE person NOT IN (SELECT person FROM _raydo_seen)"
 _BIAS: Final = 1 << 31  # bitmaps hold unsigned numbers, and a bucket before 1970 is negative
 
 
@@ -121,6 +125,26 @@ class People:
                 self._database.run("REPLACE INTO _raydo_seen VALUES (?, ?)", row)
             else:
                 self._database.run("DELETE FROM _raydo_seen WHERE person = ?", (person,))
+
+    def expire(self, bucket: int) -> None:
+        """Let nobody have been seen before a bucket; forget who was not seen since."""
+        last = -1
+        while rows := self._database.run(_SEEN_AFTER, (last, LOOKUP_KEYS_MAX)):
+            last = rows[-1][0]
+            for person, blob in rows:
+                seen = BitMap.deserialize(blob)
+                before = seen.rank(bucket + _BIAS - 1)
+                if before == len(seen):
+                    self._database.run("DELETE FROM _raydo_seen WHERE person = ?", (person,))
+                elif before:
+                    seen.remove_range(0, bucket + _BIAS)
+                    row = (person, seen.serialize())
+                    self._database.run("REPLACE INTO _raydo_seen VALUES (?, ?)", row)
+        self._database.run(
+            f"DELETE FROM main.merged_ids WHERE id IN (SELECT name {_UNSEEN})"  # noqa: S608
+        )
+        self._database.run(f"DELETE {_UNSEEN}")
+        self.forget()
 
     def remove(self, names: Collection[str]) -> None:
         """Forget names, and what they are known by."""

@@ -16,7 +16,8 @@ from raydo.actors.active import ActiveDay, active_days
 from raydo.actors.buckets import bucket_of, date_of
 from raydo.actors.database import Database
 from raydo.actors.periods import Range
-from raydo.actors.series import ALL, REST, WHOLE, Plan
+from raydo.actors.series import ALL, REST
+from raydo.actors.series_plan import WHOLE, Plan
 from raydo.actors.usersets import UserSets
 
 _OTHER_EVENTS: Final = 0

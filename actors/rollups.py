@@ -150,6 +150,18 @@ class Rollups:
         self._people.remove(ids)
         return ids
 
+    def expire(self, before_ms: int, day: date) -> int:
+        """Forget what lies before a moment, with which a local day and a bucket begin.
+
+        Return how many buckets went. Whoever was seen since begins with what is left; who is who
+        stays known as long as a person does.
+        """
+        self._begin()
+        bucket = bucket_of(before_ms)
+        self._sets.expire(bucket)
+        self._people.expire(bucket)
+        return self._daily.expire(bucket, day)
+
     def ids(self, user_id: str) -> list[str]:
         """List all ids of the person that `user_id` stands for, the person's own first."""
         person = self._merged.persons([user_id]).get(user_id, user_id)

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from raydo.actors import audit, idset, jobs, lake_runs, migrations, outgoing, rollups
+from raydo.actors import audit, erasures, idset, jobs, lake_runs, migrations, outgoing, rollups
 from raydo.actors.database import Database
 from raydo.actors.disk import OsDisk, write_file
 from raydo.actors.upgrades import FIRST_VERSION, UPGRADES, upgrade
@@ -68,6 +68,7 @@ _TABLES: Final = (
     ) WITHOUT ROWID""",
     migrations.TABLE,
     *audit.TABLES,
+    *erasures.TABLES,
     outgoing.TABLE,
     jobs.TABLE,
     *rollups.TABLES,

@@ -23,6 +23,7 @@ from raydo.actors.audit import Audit
 from raydo.actors.counters import Counters
 from raydo.actors.drain import write_events
 from raydo.actors.effects import Effects
+from raydo.actors.erasures import Erasures
 from raydo.actors.failure import failure, is_full
 from raydo.actors.jobs import Jobs
 from raydo.actors.lake_runs import Runs
@@ -91,6 +92,7 @@ class State:
         self.calendar = Calendar(DEFAULT_ZONE)
         self.runs = Runs(database)
         self.asks = Asks(self)
+        self.erasures = Erasures(database)
         self.upkeep = Upkeep(self)
         self._rollup_reads = schema.RollupReads(database)
         self._seen = storage.transaction.ids.mark()  # where this turn's message ids begin

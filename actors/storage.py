@@ -29,7 +29,7 @@ from raydo.actors.epoch import Lease
 from raydo.actors.log import Log
 from raydo.actors.schema import open_database
 from raydo.actors.transaction import Transaction, watermarks
-from raydo.pipelining.errors import StorageFull
+from raydo.pipelining.errors import StorageFull, Unavailable
 from raydo.pipelining.limits import (
     CHECKPOINT_BYTES,
     RECORD_BYTES_MAX,
@@ -186,6 +186,20 @@ class Storage:
         if self.database.wal_bytes() >= CHECKPOINT_BYTES:
             with transaction.rolling_back():
                 self._checkpoint()
+
+    def rewrite(self) -> None:
+        """Write the database anew, so that nothing of deleted rows is left; the log must be empty.
+
+        Raises:
+            Unavailable: somebody reads, or the log could not be emptied for that reason.
+            StorageFull, sqlite3.Error: see `drain`.
+        """
+        with self.transaction.rolling_back():
+            if self._log is not None and any(self._log.records()):
+                raise Unavailable("Somebody reads the database; its log cannot be emptied now.")
+            self.database.run("VACUUM")
+            if not self.database.checkpoint():
+                raise Unavailable("Somebody reads the database, so it cannot be written anew now.")
 
     def merge_due(self) -> Merge | None:
         """Return a merge of files of ids, to be run anywhere; a later drain adopts it."""

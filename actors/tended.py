@@ -9,7 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from raydo.actors import erasing
 from raydo.actors.archiver import Job
+from raydo.actors.eraser import EraseJob
+from raydo.actors.erasures import REWRITTEN
 from raydo.actors.lake_runs import PLANNED, Committed
 from raydo.actors.life import Life
 from raydo.actors.storage import DATABASE_FILE
@@ -94,13 +97,29 @@ class Tended(Life):
 
     @property
     def archive_due(self) -> bool:
-        """Whether there may be an archive run to be done or finished."""
-        return self._state is not None and self._born and self._state.upkeep.due
+        """Whether there may be an archive run to be done or finished, or an erasure."""
+        state = self._state
+        return state is not None and self._born and (state.upkeep.due or state.erasures.waiting)
 
     def wants_archive(self) -> bool:
-        """Tell the same after a crash, too: wake and look."""
-        self._wake()
-        return self.archive_due
+        """Tell whether a run is, after a crash, too: wake and look."""
+        state = self._wake()
+        return self._born and state.upkeep.due
+
+    def wants_erasure(self) -> bool:
+        """Tell whether an erasure waits, and no run of the archive does, which goes before."""
+        state = self._wake()
+        waits = self._born and state.erasures.next() is not None
+        return waits and state.runs.unfinished() is None
+
+    def erasure_job(self) -> EraseJob | None:
+        """Return what is to be done for the next erasure elsewhere; None for what is done here."""
+        state = self._wake()
+        erasure = state.erasures.next()
+        if erasure is None or erasure.state == REWRITTEN:
+            return None
+        sharing = erasing.others(state, erasure)
+        return EraseJob(self._lake, erasure, state.runs.settled, sharing)
 
     def archive_job(self) -> Job | None:
         """Return the planned run, for an `Archiver`; None when there is nothing for one to do."""

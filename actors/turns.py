@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from raydo.actors.activation import Activation
 from raydo.actors.archiver import run_job
+from raydo.actors.eraser import run_erasure
 from raydo.actors.outside import Outside
 from raydo.actors.resident import Answers, Chore, Resident
 from raydo.pipelining.errors import ConnectionLost, RaydoError
@@ -33,6 +34,7 @@ from raydo.pipelining.limits import (
 if TYPE_CHECKING:
     from raydo.actors.clock import Clock
     from raydo.actors.elsewhere import Elsewhere
+    from raydo.actors.eraser import Found
     from raydo.actors.idrun import Merge
     from raydo.actors.inquiries import Inquiries
     from raydo.actors.lake_runs import Committed
@@ -198,6 +200,10 @@ class Turns:
                     committed = None if job is None else await self._elsewhere(run_job, job)
                     while not await self._chore(resident, partial(_settle, committed)):
                         continue
+                while await self._chore(resident, Activation.wants_erasure):
+                    task = await self._chore(resident, Activation.erasure_job)
+                    found = None if task is None else await self._elsewhere(run_erasure, task)
+                    await self._chore(resident, partial(_settle_erasure, found))
         except RaydoError as error:
             _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
             resident.archive_ms = self._clock.now_ms() + ARCHIVE_PAUSE_MS
@@ -287,6 +293,10 @@ def _tell(answer: asyncio.Future[T], outcome: T | RaydoError) -> None:
 
 def _settle(committed: Committed | None, activation: Activation) -> bool:
     return activation.settle_archive(committed)
+
+
+def _settle_erasure(found: Found | None, activation: Activation) -> None:
+    activation.settle_erasure(found)
 
 
 def run_merge(noun: Noun, merge: Merge) -> None:

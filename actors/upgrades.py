@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from raydo.actors import audit, cohort_table, merged_ids
+from raydo.actors import audit, cohort_table, erasures, merged_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,11 @@ class Upgrade(NamedTuple):
 
 
 UPGRADES: Final = (
-    # Who is who begins here, events of before linked nobody; who did what; who came again.
-    Upgrade(8, (*merged_ids.TABLES, *audit.TABLES, *cohort_table.TABLES)),
+    # Who is who begins here, events of before linked nobody; and who did what, and who is gone.
+    Upgrade(
+        8,
+        (*merged_ids.TABLES, *audit.TABLES, *erasures.TABLES, *cohort_table.TABLES),
+    ),
 )
 
 

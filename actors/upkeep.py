@@ -31,6 +31,8 @@ class Upkeep:
         """Plan a run of the events before a moment, with the call that asks for it."""
         state = self._state
         state.before_statement()
+        if state.erasures.waiting and state.erasures.count():
+            return None  # what an erasure looks for must not be on its way to somewhere else
         with state.unbroken():
             run = state.runs.plan(before_ms, state.now_ms, rows_min=rows_min)
         if run is not None:
@@ -59,7 +61,11 @@ class Upkeep:
         """
         state = self._state
         seq = state.transaction.last_seq
-        if self.due or seq - self._looked_seq < min(LAKE_LOOK_ROWS, rows_max):
+        if (
+            self.due
+            or state.erasures.waiting
+            or seq - self._looked_seq < min(LAKE_LOOK_ROWS, rows_max)
+        ):
             return
         self._looked_seq = seq
         if state.runs.overfull(rows_max):
@@ -70,7 +76,7 @@ class Upkeep:
         """Take note of what was done beside the turns."""
         self.due = not done or self._state.runs.unfinished() is not None
         self.tidies = self.tidies and not done
-        if done and self._state.meta.get(_WRITES):
+        if done and self._state.meta.get(_WRITES) and not self._state.erasures.waiting:
             self.due = self._state.storage.apart(self._plan_written) is not None
 
     def _plan_written(self) -> Run | None:

@@ -159,6 +159,12 @@ class UserSets:
         """Take users out of the sets of slots."""
         self._change((slot, gone[slot], {}) for slot in sorted(gone))
 
+    def expire(self, bucket: int) -> None:
+        """Empty the sets of all buckets before one."""
+        end = _row(slot_of(bucket, bot=False))
+        self._database.run("DELETE FROM _raydo_user_sets WHERE id < ?", (end,))
+        self.forget()
+
     def holds(self, bucket: int, user: int) -> bool:
         """Say whether a user is in a bucket's humans or bots."""
         slots = [slot_of(bucket, bot) for bot in (False, True)]

@@ -38,8 +38,8 @@ app = typer.Typer(
 
 
 app.add_typer(keys_app, name="keys")
-app.add_typer(metrics_app)
 govern_command.add_to(app)
+app.add_typer(metrics_app)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""The commands that govern data: `raydo audit`, `raydo export`, `raydo token`."""
+"""The commands that govern data: `raydo audit`, `raydo erase`, `raydo export`, `raydo token`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,26 @@ def audit(
     )
     show = printing.show_json if json else printing.show_audit
     show(rows)
+
+
+def erase(
+    *,
+    tenant: Tenant = "default",
+    user: options.User,
+    url: Url = None,
+    key: Key = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Erase one user everywhere: log, database, rollups, archive and its snapshots."""
+    from raydo.gateway import printing
+    from raydo.gateway.erasing import erase_user
+
+    erased = asyncio.run(erase_user(target(url, data, key), tenant, user))
+    if json:
+        printing.show_json(erased)
+    else:
+        printing.show_erased(erased)
 
 
 def export(
@@ -73,7 +93,7 @@ def token(
 
 def add_to(app: typer.Typer) -> None:
     """Give the commands to the program."""
-    for command in (audit, export, token):
+    for command in (audit, erase, export, token):
         app.command()(command)
 
 

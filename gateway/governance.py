@@ -1,4 +1,4 @@
-"""The routes under /admin that govern data: the audit log, exports."""
+"""The routes under /admin that govern data: the audit log, exports, erasures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from starlette.responses import Response, StreamingResponse
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.caller import SERVER_KIND
+from raydo.gateway.erasing import erase_now
 from raydo.gateway.exporting import MEDIA_TYPES, format_of, written
 from raydo.gateway.gate import Gate
 from raydo.gateway.replies import answer
 
 EVENTS: Final = "x-raydo-events"  # how many an export has, if nobody is erased meanwhile
+
+
+class EraseRequest(BaseModel):
+    """The body of POST /admin/erase."""
+
+    tenant: str | None = None
+    user_id: str
 
 
 class Wanted(BaseModel):
@@ -49,6 +57,16 @@ def governance(backend: Backend, access: Access) -> APIRouter:
             caller, owner = await gate.tenant(request, tenant)
             rows = await backend.analytics(owner, caller.by).audit.list(before, limit)
         return answer({"rows": rows})
+
+    @router.post("/erase", summary="Erase one user everywhere; the reply is the receipt")
+    async def erase(request: Request, what: EraseRequest) -> Response:
+        caller, owner = await gate.tenant(request, what.tenant, "erase")
+        return answer(await erase_now(backend.analytics(owner, caller.by), what.user_id))
+
+    @router.get("/erasures", summary="The erasures of a tenant, and how far each of them is")
+    async def list_erasures(request: Request, tenant: str | None = None) -> Response:
+        caller, owner = await gate.tenant(request, tenant, "erase")
+        return answer({"erasures": await backend.analytics(owner, caller.by).erasures()})
 
     @router.get("/export", summary="A tenant's events as a file: NDJSON or Parquet, streamed")
     async def export(request: Request, wanted: Annotated[Wanted, Query()]) -> Response:

@@ -63,11 +63,11 @@ def reader(path: str) -> Callable[[bytes, Asked], Delivery]:
 
 
 def reply_track(told: Told, delivery: Delivery) -> Response:
-    """Say 1, or with `verbose=1` in JSON what became of the events."""
-    if delivery.asked.query.get("verbose") != "1":
-        return PlainTextResponse("0" if told.rejected and not _taken(told) else "1")
+    """Say 1, or with `verbose=1` in JSON what became of the events; an error if none was taken."""
     if told.rejected and not _taken(told):
         return _failed(told, 0, told.rejected[0]["error"])
+    if delivery.asked.query.get("verbose") != "1":
+        return PlainTextResponse("1")
     return success(accepted=told.accepted, duplicates=told.duplicates, rejected=told.rejected)
 
 

@@ -163,6 +163,10 @@ Period = Annotated[
 Since = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="A day of the first one.")
 ]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day; today.")]
+Zone = Annotated[
+    str | None, typer.Option("--tz", metavar="ZONE", help="IANA time zone; the tenant's own.")
+]
 Bots = Annotated[bool, typer.Option("--bots/--no-bots", help="Whether events of bots count.")]
 
 # Of an archive run
@@ -245,16 +249,17 @@ AcceptLoss = Annotated[
     ),
 ]
 
+# Of an erasure
+User = Annotated[
+    str, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
+]
+
 # Of an export
 ExportFile = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="Where it goes: FILE.parquet is Parquet, others NDJSON."),
 ]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day.")]
-To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day.")]
-Zone = Annotated[
-    str | None, typer.Option("--tz", metavar="ZONE", help="Of these days; by default the tenant's.")
-]
 
 # Of an import
 File = Annotated[

@@ -121,6 +121,15 @@ def show_audit(rows: list[dict[str, Any]]) -> None:
     _err.print(f"{len(rows):,} rows")
 
 
+def show_erased(done: dict[str, Any]) -> None:
+    """Print the receipt of an erasure."""
+    table = Table("changed", Column("count", justify="right"))
+    for name, count in done["receipt"].items():
+        table.add_row(name.replace("_", " in the "), f"{count:,}")
+    _out.print(table)
+    _err.print(f"Erasure {done['n']} is done; the audit log keeps its receipt.")
+
+
 def _minute(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%MZ")
 

@@ -28,6 +28,7 @@ from raydo.gateway.delivery import (
     fields,
     first,
     given,
+    opened,
     require,
 )
 from raydo.pipelining.errors import TooLarge
@@ -63,6 +64,10 @@ class _Call(msgspec.Struct, gc=False):
     writeKey: str | None = None  # noqa: N815
 
 
+class _Context(msgspec.Struct, gc=False):
+    traits: Field = msgspec.UNSET
+
+
 class _Envelope(msgspec.Struct, gc=False):
     batch: list[Raw]
     context: Field = msgspec.UNSET
@@ -71,6 +76,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 _call: Final = msgspec.json.Decoder(_Call).decode
+_context: Final = msgspec.json.Decoder(_Context).decode
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 _raw: Final = msgspec.json.Decoder(Raw)
 
@@ -146,12 +152,19 @@ def _viewed(event: str, call: _Call) -> Shape:
 
 
 def _identify(call: _Call) -> Shape:
-    return Shape("$identify", _with(traits=call.traits))
+    return Shape("$identify", _with(traits=_traits(call)))
 
 
 def _group(call: _Call) -> Shape:
     require(call.groupId, "$.groupId", "a group call names the group")
-    return Shape("$group", _with(groupId=call.groupId, traits=call.traits))
+    return Shape("$group", _with(groupId=call.groupId, traits=_traits(call)))
+
+
+def _traits(call: _Call) -> Field:
+    """Find the traits; RudderStack's SDKs put a user's into the context."""
+    if given(call.traits):
+        return call.traits
+    return _context(opened(call.context)).traits
 
 
 def _alias(call: _Call) -> Shape:

@@ -323,6 +323,9 @@ LAKE_GRACE_S: Final = 3_600  # how long files of a dropped snapshot stay: querie
 LAKE_LITTER_S: Final = 86_400  # age at which a file that no snapshot has is left over from a crash
 LAKE_METADATA_KEPT: Final = 10  # earlier metadata files that the present one lists
 
+# Erasures
+ERASURES_WAITING_MAX: Final = 1_000  # of one tenant that are not done; each reads its archive
+
 # Exports
 EXPORT_STRETCH_SEQS: Final = 10_000  # of one query of an export
 EXPORT_GROUP_ROWS: Final = 50_000  # of one row group of a Parquet export, which is in memory

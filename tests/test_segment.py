@@ -19,6 +19,8 @@ from raydo.pipelining.limits import SEGMENT_BATCH_BYTES_MAX
 CALLS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"type": "track", "event": "Signup", "properties": {"plan": "pro"}}, "Signup", {"plan": "pro"}),
     ({"type": "identify", "traits": {"plan": "pro"}}, "$identify", {"traits": {"plan": "pro"}}),
+    ({"type": "identify", "context": {"traits": {"plan": "pro"}}}, "$identify",
+     {"traits": {"plan": "pro"}}),
     ({"type": "page", "name": "Docs", "category": "Help", "properties": {"page": "/d"}}, "PageView",
      {"page": "/d", "name": "Docs", "category": "Help"}),
     ({"type": "page", "properties": {"page": "/d"}}, "PageView", {"page": "/d"}),

@@ -14,7 +14,11 @@ async def rows(client: httpx.AsyncClient, tenant: str = "default") -> list[dict[
     """Read all events in the order of their receipt; JSON is decoded, times are milliseconds."""
     reply = await client.post("/query", json={"sql": SQL}, params={"tenant": tenant})
     assert reply.status_code == 200, reply.text
-    found: list[dict[str, Any]] = reply.json()["rows"]
+    return decoded(reply.json()["rows"])
+
+
+def decoded(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Decode what is JSON in rows of SQL."""
     for row in found:
         row["properties"] = json.loads(row["properties"])
         row["context"] = json.loads(row["context"]) if row["context"] else None

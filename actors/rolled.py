@@ -17,7 +17,8 @@ from raydo.actors.buckets import bucket_of, date_of
 from raydo.actors.database import Database
 from raydo.actors.event_names import OTHER_EVENTS
 from raydo.actors.periods import Range
-from raydo.actors.series import ALL, REST, WHOLE, Plan
+from raydo.actors.series import ALL, REST
+from raydo.actors.series_plan import WHOLE, Plan
 from raydo.actors.usersets import UserSets
 
 Row = dict[str, Any]

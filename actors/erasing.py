@@ -71,7 +71,8 @@ def settle(state: State, owner: Any, found: Found | None) -> None:
     if erasure.state == PLANNED:
         step = partial(_restate, state, owner, erasure, found)
         state.call(step)
-    elif erasure.state == RESTATED and found.changed is not None:
+    elif erasure.state == RESTATED:
+        assert found.changed is not None
         state.call(partial(_rewritten, state, erasure, found.changed))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from support.kin import Kin
+from sim.model_kin import Kin
 from test_real_data import BATCH, NOW_MS, ZONES, answered, in_tables, rows
 
 from raydo.actors.analytics import Analytics

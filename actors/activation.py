@@ -195,6 +195,7 @@ class Activation(Tended):
     def _end(self, state: State, before: Mark) -> None:
         if state.mark() == before:
             state.transaction.end_read()
+            self._book(state)
             self._drained(state)
             self._sessions.settle(drained=state.storage.drained)
         else:

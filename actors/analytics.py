@@ -128,6 +128,7 @@ class Analytics(Metrics, Governed):
         )
         events = [event for event in parsed if isinstance(event, Event)]
         accepted, quota = self._admit(events, free=historical)
+        self.pipeline.rejected += len(items) - len(events)
         done: Ingested = {
             "accepted": accepted,
             "duplicates": len(events) - accepted,

@@ -165,6 +165,7 @@ def _expire(state: State, before_ms: int) -> dict[str, int]:
     database.run("DELETE FROM raw_events WHERE timestamp < ?", (before_ms,))
     day = date_of(bucket_of(before_ms), find_zone(state.zone))
     buckets = state.transaction.rollups.expire(before_ms, day)
+    state.pipeline.identities.forget()  # some links went; what is left is all in the database
     state.meta.set(FLOOR, before_ms)
     database.run("INSERT OR REPLACE INTO _raydo_meta VALUES (?, ?)", (FLOOR, before_ms))
     return {"rows": rows, "buckets": buckets, "audit": state.audit.expire(before_ms)}

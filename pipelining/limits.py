@@ -175,6 +175,7 @@ USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written
 USER_SETS_HELD_MAX: Final = 256  # sets that a merge or an erasure brings into memory at once
 USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
 ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
+DAYS_TOLD_MAX: Final = 32  # answers about days that a tenant remembers until something changes
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
 
 # Message ids received (dedupe)
@@ -248,6 +249,12 @@ REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered
 STARTUP_WAIT_S: Final = 90.0  # how long a command waits for a gateway that still starts
 COMMAND_TIMEOUT_S: Final = 120.0  # one call of a command; a large import may queue for long
 
+BACKUP_PIECE_BYTES: Final = 1024 * 1024  # what a changed page costs a backup, before deflation
+BACKUP_TRIES_MAX: Final = 5  # to copy a tenant whose archive moves on meanwhile
+RESTORED_SEQS: Final = 500_000  # events that may have come after a backup, and be lost, before a
+# subscription's cursor from then could be taken for one of the restored tenant
+SLOW_REQUEST_S: Final = 2.0  # a request that takes longer stands in the log
+SCRAPE_S_MAX: Final = 5.0  # for the hosts' figures; Prometheus gives up after ten by default
 METRICS_S: Final = 5.0  # how often a host sets its Ray metrics; Ray reports them every few seconds
 
 # Turns that run away

@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from raydo.actors import forgetting
 from raydo.actors.audit import shape
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
@@ -223,6 +222,8 @@ class Analytics(Metrics, Governed):
 
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, or at least to tidy up there."""
+        from raydo.actors import forgetting
+
         upkeep = self._state.upkeep
         kept = forgetting.expire(self._state)
         if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):

@@ -10,6 +10,7 @@ from raydo.gateway import options
 from raydo.gateway.options import Data, Json, Key, Server, Tenant, TokenExpires, Url
 from raydo.gateway.options import Limit as Rows
 from raydo.gateway.target import target
+from raydo.pipelining.errors import InvalidArgument
 
 
 def audit(
@@ -36,16 +37,26 @@ def audit(
 def erase(
     *,
     tenant: Tenant = "default",
-    user: options.User,
+    user: options.User = None,
+    all_: options.All = False,
+    yes: options.Yes = False,
     url: Url = None,
     key: Key = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Erase one user everywhere: log, database, rollups, archive and its snapshots."""
+    """Erase one user everywhere (log, database, rollups, archive, snapshots), or with --all a tenant."""
     from raydo.gateway import printing
-    from raydo.gateway.erasing import erase_user
+    from raydo.gateway.erasing import erase_tenant_at, erase_user
 
+    if all_ == (user is not None):
+        raise InvalidArgument("Give --user U, or --all for the whole tenant.")
+    if user is None:
+        if not yes and typer.prompt(f"Type {tenant!r} to erase all of it") != tenant:
+            raise InvalidArgument("Nothing was erased.")
+        asyncio.run(erase_tenant_at(target(url, data, key), tenant))
+        typer.echo(f"Nothing of {tenant} is left.", err=True)
+        return
     erased = asyncio.run(erase_user(target(url, data, key), tenant, user))
     if json:
         printing.show_json(erased)

@@ -268,8 +268,10 @@ AcceptLoss = Annotated[
 ]
 
 # Of an erasure
+All = Annotated[bool, typer.Option("--all", help="The whole tenant: its folder goes.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 User = Annotated[
-    str, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
+    str | None, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
 ]
 
 # Of an export
@@ -278,10 +280,6 @@ ExportFile = Annotated[
     typer.Argument(metavar="FILE", help="Where it goes: FILE.parquet is Parquet, others NDJSON."),
 ]
 From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day.")]
-To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The last day.")]
-Zone = Annotated[
-    str | None, typer.Option("--tz", metavar="ZONE", help="Of these days; by default the tenant's.")
-]
 
 # Of an import
 File = Annotated[

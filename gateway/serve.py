@@ -98,6 +98,7 @@ class Run:
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=BODY_BYTES_MAX,
+            ws_per_message_deflate=False,  # 300 KB a socket, for messages that are mostly short
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -45,7 +45,7 @@ class Deadlines:
         with self._outbox.lock:
             now = self._loop.time()
             while self._waiting and self._waiting[0][0] <= now:
-                told += time_out(self._waiting.popleft()[1], self._outbox.timeout_s)
+                told += time_out(self._waiting.popleft()[1], self._outbox)
         tell(told)
         self._arm()
 

@@ -238,6 +238,7 @@ class Sender:
             self._settle_all(frames, error)
         else:
             self._failures = 0
+            self._outbox.trouble = ""
             for frame, answer in zip(frames, answers, strict=True):
                 self._answered(frame, answer)
         finally:
@@ -289,6 +290,8 @@ class Sender:
         self._settle(frame, outcome)
 
     def _failed(self, frames: list[Frame], error: RaydoError) -> None:
+        if frames:
+            self._outbox.trouble = str(error)
         for frame in frames:
             frame.again = True
             if not frame.wanted():

@@ -175,6 +175,7 @@ USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written
 USER_SETS_HELD_MAX: Final = 256  # sets that a merge or an erasure brings into memory at once
 USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
 ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
+DAYS_TOLD_MAX: Final = 32  # answers about days that a tenant remembers until something changes
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
 
 # Message ids received (dedupe)

@@ -53,6 +53,7 @@ class Outbox:
         self.stats: Final = Stats()
         self.timeout_s: Final = timeout_s
         self.patient: Final = patient  # whether to try again when the other side is too busy
+        self.trouble = ""  # what the latest attempt met with, until one has an answer
         self.emptying = 0  # batches whose queues are being compiled, each for the one before
         self.journal: Journal | None = None  # where casts are kept on disk
         self._on_error = on_error

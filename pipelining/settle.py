@@ -94,13 +94,16 @@ def refuse(noun: Noun, outbox: Outbox, promise: Promise[Any], error: Exception) 
     return [(done, state) for done in pending.done] if type(pending) is Pending else []
 
 
-def time_out(promise: Promise[Any], timeout_s: float) -> Told:
+def time_out(promise: Promise[Any], outbox: Outbox) -> Told:
     """Give up waiting for a promise; a cast itself stays under way."""
     pending = promise._state
     if type(pending) is not Pending:
         return []
     what = "It stays queued" if isinstance(promise, CastPromise) else "It may have been applied"
-    state = Settled(error=TimedOut(f"{promise!r} had no answer within {timeout_s:g} s. {what}."))
+    why = f" {outbox.trouble}" if outbox.trouble else ""
+    state = Settled(
+        error=TimedOut(f"{promise!r} had no answer within {outbox.timeout_s:g} s. {what}.{why}")
+    )
     told = [(done, state) for done in pending.done]
     if isinstance(promise, CastPromise):
         pending.done.clear()

@@ -12,6 +12,8 @@ import pytest
 from support.receiver import Receiver
 from support.shop import Shop
 
+import raydo
+from raydo.actors.analytics import Analytics
 from raydo.pipelining.connection import Connection
 from raydo.pipelining.errors import (
     ConnectionLost,
@@ -21,6 +23,7 @@ from raydo.pipelining.errors import (
     Overloaded,
     RaydoError,
     RemoteError,
+    TimedOut,
     encode_error,
 )
 from raydo.pipelining.http import HttpTransport
@@ -176,3 +179,9 @@ async def test_a_closed_transport_says_so(gateway: Gateway) -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgument, match="http://"):
         HttpTransport(url)
+
+
+async def test_an_address_where_nobody_listens_is_named_when_time_is_up() -> None:
+    async with raydo.connect("http://127.0.0.1:9", timeout_s=0.3) as connection:
+        with pytest.raises(TimedOut, match="No answer from http://127"):
+            await connection.stub(Analytics, "acme").stats()

@@ -7,10 +7,10 @@ Written with nothing that another durable object doesn't have. What it counts in
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
-Its metrics are those of `Metrics`. Two timers
-bring the tables `hourly_events` and `daily_metrics` up to date, each hour and at 3 in the morning; no
-answer waits for them, since a read does the same before it reads. What they spare is that read's
-time, and they leave the file's tables right for other tools.
+What it answers is `Metrics`. Two timers bring the tables `hourly_events` and `daily_metrics` up to
+date, each hour and at 3 in the morning; no answer waits for them, since a read does the same before
+it reads. What they spare is that read's time, and they leave the file's tables right for other
+tools.
 
 Once everything is rolled up both timers rest, so a tenant that nobody sends events is not woken for
 them. The next new event, or another zone, wakes them; that is one small row beside the event, in
@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from raydo.actors import forgetting
 from raydo.actors.audit import shape
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
@@ -223,6 +222,8 @@ class Analytics(Metrics, Governed):
 
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, or at least to tidy up there."""
+        from raydo.actors import forgetting
+
         upkeep = self._state.upkeep
         kept = forgetting.expire(self._state)
         if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):

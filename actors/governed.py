@@ -1,11 +1,13 @@
-"""What governs a tenant's data: its audit log, exports, and the erasure of persons."""
+"""What governs a tenant's data: its audit log, exports, and the erasure of persons.
+
+A client imports this to name the methods; what they need on a server is loaded when they run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from raydo.actors import erasures, export, forgetting
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.object import DurableObject
 from raydo.pipelining.method import Exposed, call
@@ -13,6 +15,7 @@ from raydo.pipelining.method import Exposed, call
 if TYPE_CHECKING:
     from raydo.actors.erasures import Erased
     from raydo.actors.event import Event
+    from raydo.actors.export import Plan
 
 
 class Governed(DurableObject, register=False):
@@ -23,23 +26,27 @@ class Governed(DurableObject, register=False):
     @call
     def export_plan(
         self, since: str | None = None, to: str | None = None, tz: str | None = None
-    ) -> export.Plan:
+    ) -> Plan:
         """Begin an export of the events of some days, or of all: see `export`.
 
         Raises:
             InvalidArgument: no such date or zone.
         """
+        from raydo.actors import export
+
         made = export.plan(self._state, since, to, tz)
         self._state.audit.note("export", {"from": since, "to": to, "events": made["events"]})
         return made
 
     @call(aside=True)
-    def export_stretch(self, after_seq: int, plan: export.Plan) -> dict[str, Any]:
+    def export_stretch(self, after_seq: int, plan: Plan) -> dict[str, Any]:
         """Give the next rows of an export, up to `export.end_of`, as a query's reply.
 
         Raises:
             InvalidArgument: it is no plan. Unavailable: not now.
         """
+        from raydo.actors import export
+
         reply: dict[str, Any] = self._state.asks.later(export.stretch(after_seq, plan))
         return reply
 
@@ -53,12 +60,16 @@ class Governed(DurableObject, register=False):
         Raises:
             InvalidArgument: no user id. Overloaded: too many erasures wait.
         """
+        from raydo.actors import forgetting
+
         return forgetting.erase(self._state, user_id)
 
     @call(needs="erase")
     def erasures(self) -> list[Erased]:
         """List the erasures, the oldest first: how far they are, and what each has changed."""
-        return [erasures.told(each) for each in self._state.erasures.all()]
+        from raydo.actors.erasures import told
+
+        return [told(each) for each in self._state.erasures.all()]
 
     @call
     def erase_again(self, listed: Sequence[Mapping[str, Any]]) -> list[Erased]:
@@ -67,8 +78,12 @@ class Governed(DurableObject, register=False):
         Raises:
             InvalidArgument: it is no such list.
         """
+        from raydo.actors import forgetting
+
         return forgetting.erase_again(self._state, listed)
 
     def uncount(self, gone: Mapping[str, int], ids: Sequence[str], later: Sequence[Event]) -> int:
         """See `erasing.Counting`."""
+        from raydo.actors import forgetting
+
         return forgetting.uncount(self, gone, ids, later)

@@ -50,15 +50,20 @@ def statement(plan: Plan) -> tuple[str, dict[str, str | int]]:
     bindings = Bindings()
     measure = MEASURES[plan.metric]
     key = "''" if plan.breakdown is None else _key(plan.breakdown, bindings)
-    sql = f"""WITH chosen AS (
-            SELECT {_span(plan, bindings)} AS span, {_period(plan)} AS period, {key} AS mark,
-                {PERSON} AS person
-            FROM events WHERE {_where(plan, bindings)}
-        ), frequent AS (
-            SELECT mark, {measure} AS n FROM chosen WHERE span = '{CURRENT}' AND mark <> '{NONE}'
-            GROUP BY mark ORDER BY n DESC, mark LIMIT {plan.values}
+    columns = f"{_span(plan, bindings)} AS span, {_period(plan)} AS period, {key} AS mark"
+    where = _where(plan, bindings)
+    # One pass over the events; what follows is of the few rows that it leaves.
+    if plan.metric == "events":
+        chosen = f"SELECT {columns}, count(*) AS n FROM events WHERE {where} GROUP BY 1, 2, 3"  # noqa: S608 - values are bound
+    else:
+        chosen = f"SELECT DISTINCT {columns}, {PERSON} AS person FROM events WHERE {where}"  # noqa: S608 - values are bound
+    counted = "n" if plan.metric == "events" else "person"
+    current = f"span = '{CURRENT}' AND " if plan.compare else ""
+    sql = f"""WITH chosen AS ({chosen}), frequent AS (
+            SELECT mark, {measure} AS n FROM chosen WHERE {current}mark <> '{NONE}'
+            GROUP BY mark ORDER BY {measure} DESC, mark LIMIT {plan.values}
         ), named AS (
-            SELECT span, period, person, CASE WHEN mark = '{NONE}' THEN mark
+            SELECT span, period, {counted}, CASE WHEN mark = '{NONE}' THEN mark
                 WHEN mark IN (SELECT mark FROM frequent) THEN mark ELSE '{REST}' END AS mark
             FROM chosen
         )
@@ -155,8 +160,11 @@ def _key(breakdown: str, bindings: Bindings) -> str:
 def _span(plan: Plan, bindings: Bindings) -> str:
     if not plan.compare:
         return f"'{CURRENT}'"
-    first = bindings.add(plan.range.first.isoformat())
-    return f"CASE WHEN date < {first} THEN '{PREVIOUS}' ELSE '{CURRENT}' END"
+    if plan.range.exact:
+        before = f"timestamp < {bindings.add(plan.range.bounds_ms[0])}"
+    else:
+        before = f"date < {bindings.add(plan.range.first.isoformat())}"
+    return f"CASE WHEN {before} THEN '{PREVIOUS}' ELSE '{CURRENT}' END"
 
 
 def _period(plan: Plan) -> str:
@@ -179,12 +187,12 @@ def within(ranges: Sequence[Range], bindings: Bindings) -> str:
     """Write that an event lies in one of some neighbouring ranges."""
     start_ms = min(each.bounds_ms[0] for each in ranges)
     end_ms = max(each.bounds_ms[1] for each in ranges)
+    bounds = f"timestamp >= {bindings.add(start_ms)} AND timestamp < {bindings.add(end_ms)}"
+    if all(each.exact for each in ranges):
+        return bounds
     first = min(each.first for each in ranges).isoformat()
     last = max(each.last for each in ranges).isoformat()
-    return (
-        f"timestamp >= {bindings.add(start_ms)} AND timestamp < {bindings.add(end_ms)}"
-        f" AND date >= {bindings.add(first)} AND date <= {bindings.add(last)}"
-    )
+    return f"{bounds} AND date >= {bindings.add(first)} AND date <= {bindings.add(last)}"
 
 
 def _counted(plan: Plan, measure: str) -> list[str]:

@@ -14,7 +14,7 @@ from raydo.pipelining.limits import BREAKDOWN_VALUES_MAX, QUERY_ROWS_MAX
 CURRENT: Final = "current"
 PREVIOUS: Final = "previous"
 WHOLE: Final = ""  # instead of a period: the whole span
-MEASURES: Final = {"events": "count(*)", "users": "count(DISTINCT person)"}
+MEASURES: Final = {"events": "sum(n)", "users": "count(DISTINCT person)"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,10 +105,8 @@ def vanish(folder: Path, disk: Disk = _DISK) -> None:
     gone = folder.with_name(folder.name + GONE_SUFFIX)
     if gone.exists():
         shutil.rmtree(gone)
-    disk.step("tenant.vanish.before")
     disk.rename(folder, gone)
     disk.sync_folder(folder.parent)
-    disk.step("tenant.vanish.after")
     shutil.rmtree(gone)
     disk.sync_folder(folder.parent)
 

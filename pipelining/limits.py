@@ -33,9 +33,10 @@ OUTBOX_BYTES_MAX: Final = 64 * 1024 * 1024  # the same bound in bytes
 SESSION_REPLIES_MAX: Final = (
     1_024  # frames a session may have unacknowledged, so what a receiver remembers
 )
-SESSIONS_MAX: Final = (
-    4_096  # sessions a tenant remembers; the one unused for longest is forgotten first
-)
+# Sessions a tenant remembers, those of other objects' letters included; the one unused for longest is
+# forgotten first, and a retry from it would then be applied anew. On disk each is about 100 bytes.
+SESSIONS_MAX: Final = 50_000
+SESSIONS_HELD_MAX: Final = 4_096  # of these in memory
 REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry

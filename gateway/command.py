@@ -213,9 +213,11 @@ def archive(
     """Move a tenant's old events into its Iceberg archive now."""
     from raydo.gateway import printing
     from raydo.gateway.archiving import archive_tenant
+    from raydo.gateway.progress import waiting
     from raydo.gateway.target import target
 
-    done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
+    with waiting(f"Archiving {tenant}"):
+        done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
     if json:
         printing.show_json(done)
     else:

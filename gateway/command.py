@@ -24,6 +24,7 @@ from raydo.gateway.keys_command import keys_app
 from raydo.gateway.metrics_command import metrics_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.gateway.tail_command import tail
+from raydo.gateway.verify_command import verify
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 app.command()(backup)
 app.command()(restore)
+app.command()(verify)
 app.command()(doctor)
 app.command()(tail)
 govern_command.add_to(app)

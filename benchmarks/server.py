@@ -37,7 +37,7 @@ def serving(*options: str) -> Iterator[str]:
         )
         url = f"http://127.0.0.1:{port}"
         try:
-            _wait_ready(url, process)
+            wait_until(f"{url}/readyz", process)
             yield url
         finally:
             process.send_signal(signal.SIGINT)
@@ -47,13 +47,18 @@ def serving(*options: str) -> Iterator[str]:
                 process.kill()
 
 
-def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once `url` answers.
+
+    Raises:
+        RuntimeError: the server ended, or it takes too long.
+    """
     end_s = time.monotonic() + READY_S
     while time.monotonic() < end_s:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with code {process.returncode}")
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            with urllib.request.urlopen(url, timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

@@ -45,6 +45,9 @@ NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the ne
 CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
 CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
 CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
+# Of the answers to a convoy, and again of the values that it puts in: a link of a few bytes may
+# bring as many as a frame has. Whoever is over it is told to come again alone, outside the convoy.
+CONVOY_BYTES_MAX: Final = ENVELOPE_BYTES_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait

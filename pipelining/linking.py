@@ -33,13 +33,14 @@ class Linking:
 
     def __init__(self, transport: Transport, outbox: Outbox, sender: Sender) -> None:
         self._transport = transport
+        self._together = transport if isinstance(transport, Together) else None
         self._outbox = outbox
         self._sender = sender
 
     @property
     def is_possible(self) -> bool:
         # A frame that is on disk has to make sense without another object's.
-        return isinstance(self._transport, Together) and self._outbox.journal is None
+        return self._together is not None and self._outbox.journal is None
 
     def may_bring(self, needed: Sequence[Promise[Any]]) -> bool:
         """Tell whether all of these may come on the way; a `then` runs here, so it may not."""
@@ -65,8 +66,8 @@ class Linking:
         """Let a frame travel with those that it needs values of."""
         if not frame.links:
             return
-        assert isinstance(self._transport, Together)
-        convoy = Convoy(self._transport)
+        assert self._together is not None
+        convoy = Convoy(self._together)
         convoy.add(frame)
         for link in frame.links:
             convoy.add(link.place.frame)

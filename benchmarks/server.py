@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 READY_S = 90.0
 
@@ -24,9 +25,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Serving(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    pid: int
+    data: Path
+
+
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
     """Run `raydo serve` with `options` and yield its address once `/readyz` answers 200."""
+    with running(*options) as server:
+        yield server.url
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Serving]:
+    """Do the same, and tell its process and folder too."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("raydo")), "serve", "--port", str(port)]
     with tempfile.TemporaryDirectory(prefix="raydo-bench-") as data:
@@ -38,7 +54,7 @@ def serving(*options: str) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_until(f"{url}/readyz", process)
-            yield url
+            yield Serving(url, process.pid, Path(data))
         finally:
             process.send_signal(signal.SIGINT)
             try:

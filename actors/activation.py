@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from raydo.actors import erasing, firing
+from raydo.actors import erasing, firing, tenant
 from raydo.actors.asks import Asking, asked, texts
 from raydo.actors.audit import ITSELF, LOCAL
 from raydo.actors.failure import full
+from raydo.actors.sessions import Sessions
 from raydo.actors.state import Mark, State, TurnFull
 from raydo.actors.tended import Tended
 from raydo.pipelining.errors import (
@@ -116,6 +117,9 @@ class Activation(Tended):
             ActivationBroken: throw this activation away.
         """
         state = self._wake()
+        if found is not None and state.erasures.get(found.n).whole:
+            self._vanish()
+            return
         if found is None:
             self._rewrite()
             state = self._wake()
@@ -125,6 +129,13 @@ class Activation(Tended):
             )
             state.erasures.next()
             self._tell_due(state)
+
+    def _vanish(self) -> None:
+        """Be nobody's object any more: the tenant ends, and whoever calls next finds none."""
+        with self._breaking():
+            self.close()
+            tenant.vanish(self._folder, self._disk)
+        self._born, self._due_ms, self._sessions = False, None, Sessions()
 
     def _rewrite(self) -> None:
         """Have no byte left of what was deleted: no log, and a database written anew.
@@ -184,6 +195,7 @@ class Activation(Tended):
     def _end(self, state: State, before: Mark) -> None:
         if state.mark() == before:
             state.transaction.end_read()
+            self._book(state)
             self._drained(state)
             self._sessions.settle(drained=state.storage.drained)
         else:

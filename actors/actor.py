@@ -8,12 +8,12 @@ opens with the first call of `where`, and tries again with the next one when tha
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from raydo.actors import logs
 from raydo.actors.listener import Listener
 from raydo.actors.place import address_here, socket_folder
 from raydo.pipelining.errors import ObjectFailed, RaydoError
@@ -57,8 +57,7 @@ class Actor:
 
     async def _listen(self, kind: str = "") -> Sockets:
         """Take requests at sockets that no other process had before."""
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("raydo").setLevel(logging.INFO)
+        logs.use(self._settings.log_format)
         name = f"{kind}{os.getpid()}-{secrets.token_hex(4)}"
         path, secret = socket_folder(self._site.data) / name, self._site.secret
         host = address_here() if secret is not None else ""

@@ -7,10 +7,10 @@ Written with nothing that another durable object doesn't have. What it counts in
     pageviews_1m        page views of the last minute, a rolling window
     active_users_1m     derived from active:{user}
 
-Its metrics are those of `Metrics`. Two timers
-bring the tables `hourly_events` and `daily_metrics` up to date, each hour and at 3 in the morning; no
-answer waits for them, since a read does the same before it reads. What they spare is that read's
-time, and they leave the file's tables right for other tools.
+What it answers is `Metrics`. Two timers bring the tables `hourly_events` and `daily_metrics` up to
+date, each hour and at 3 in the morning; no answer waits for them, since a read does the same before
+it reads. What they spare is that read's time, and they leave the file's tables right for other
+tools.
 
 Once everything is rolled up both timers rest, so a tenant that nobody sends events is not woken for
 them. The next new event, or another zone, wakes them; that is one small row beside the event, in
@@ -23,11 +23,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from raydo.actors import erasures, export, forgetting
 from raydo.actors.audit import shape
 from raydo.actors.audit_log import AuditLog
 from raydo.actors.changes import CHANGES_MAX, Changes, changes
 from raydo.actors.counter_checks import to_ms
+from raydo.actors.governed import Governed
 from raydo.actors.keys import Keys
 from raydo.actors.lake_runs import ArchiveRun, told, weekly_at, weekly_before
 from raydo.actors.metrics import Metrics
@@ -47,7 +47,6 @@ from raydo.pipelining.limits import (
 from raydo.pipelining.method import Exposed, call, cast
 
 if TYPE_CHECKING:
-    from raydo.actors.erasures import Erased
     from raydo.actors.event import Event
 
 STREAM: Final = "analytics"
@@ -57,11 +56,10 @@ OTHER: Final = "(other)"
 WINDOWS_S: Final = {"1m": 60, "5m": 300, "30m": 1_800}
 
 
-class Analytics(Metrics):
+class Analytics(Metrics, Governed):
     """One tenant's events, and what they tell."""
 
     archived_above = LAKE_RECENT_ROWS_MAX
-    audit = Exposed(AuditLog)
     keys = Exposed(Keys)  # who may call the tenant's objects, on a server with keys
 
     def on_start(self) -> None:
@@ -130,6 +128,7 @@ class Analytics(Metrics):
         )
         events = [event for event in parsed if isinstance(event, Event)]
         accepted, quota = self._admit(events, free=historical)
+        self.pipeline.rejected += len(items) - len(events)
         done: Ingested = {
             "accepted": accepted,
             "duplicates": len(events) - accepted,
@@ -180,29 +179,6 @@ class Analytics(Metrics):
         self._state.audit.remark({"sql": shape(sql), "as_of": as_of})
         return reply
 
-    @call
-    def export_plan(
-        self, since: str | None = None, to: str | None = None, tz: str | None = None
-    ) -> export.Plan:
-        """Begin an export of the events of some days, or of all: see `export`.
-
-        Raises:
-            InvalidArgument: no such date or zone.
-        """
-        made = export.plan(self._state, since, to, tz)
-        self._state.audit.note("export", {"from": since, "to": to, "events": made["events"]})
-        return made
-
-    @call(aside=True)
-    def export_stretch(self, after_seq: int, plan: export.Plan) -> dict[str, Any]:
-        """Give the next rows of an export, up to `export.end_of`, as a query's reply.
-
-        Raises:
-            InvalidArgument: it is no plan. Unavailable: not now.
-        """
-        reply: dict[str, Any] = self._state.asks.later(export.stretch(after_seq, plan))
-        return reply
-
     @call(needs="read")
     def changes(self, since: int | None = None, limit: int = CHANGES_MAX) -> Changes:
         """Tell what came after a cursor: events in their order, and the counters as they are now.
@@ -246,6 +222,8 @@ class Analytics(Metrics):
 
     def archive_week(self) -> None:
         """Plan to move what is older than a week into the archive, or at least to tidy up there."""
+        from raydo.actors import forgetting
+
         upkeep = self._state.upkeep
         kept = forgetting.expire(self._state)
         if upkeep.plan(weekly_before(self.now_ms, upkeep.age_s), LAKE_ROWS_MIN):
@@ -280,36 +258,6 @@ class Analytics(Metrics):
     def archive_runs(self) -> list[ArchiveRun]:
         """List the archive runs, oldest first."""
         return [told(run) for run in self._state.runs.list()]
-
-    @call(needs="erase")
-    def erase(self, user_id: str) -> Erased:
-        """Plan to erase a person: the events of all its ids, everywhere, and what is known of it.
-
-        It is done beside the calls: `erasures` says how far it is. What arrives of the person from
-        now on is new, and stays.
-
-        Raises:
-            InvalidArgument: no user id. Overloaded: too many erasures wait.
-        """
-        return forgetting.erase(self._state, user_id)
-
-    @call(needs="erase")
-    def erasures(self) -> list[Erased]:
-        """List the erasures, the oldest first: how far they are, and what each has changed."""
-        return [erasures.told(each) for each in self._state.erasures.all()]
-
-    @call
-    def erase_again(self, listed: Sequence[Mapping[str, Any]]) -> list[Erased]:
-        """Erase again, after a restore of an older copy, whom `erasures` listed before it.
-
-        Raises:
-            InvalidArgument: it is no such list.
-        """
-        return forgetting.erase_again(self._state, listed)
-
-    def uncount(self, gone: Mapping[str, int], ids: Sequence[str], later: Sequence[Event]) -> int:
-        """See `erasing.Counting`."""
-        return forgetting.uncount(self, gone, ids, later)
 
     def _admit(self, events: Sequence[Event], *, free: bool = False) -> tuple[int, Quota | None]:
         """Emit events and count those that are new, on the quotas too unless they are `free`.

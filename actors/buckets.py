@@ -40,6 +40,7 @@ def buckets_between(from_ms: int, to_ms: int) -> range:
     return range(from_ms // BUCKET_MS, -(-to_ms // BUCKET_MS))
 
 
+@lru_cache(8_192)
 def date_of(bucket: int, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(bucket * BUCKET_S, zone).date()
 
@@ -60,6 +61,7 @@ def cover(first: datetime, end: datetime, zone: ZoneInfo) -> range:
     return range(min(first_s) // BUCKET_S, -(-max(end_s) // BUCKET_S))
 
 
+@lru_cache(1_024)
 def cover_date(day: date, zone: ZoneInfo) -> range:
     """Return a range that holds every bucket of a local day, and perhaps a few others."""
     return cover(datetime.combine(day, time()), datetime.combine(day + DAY, time()), zone)

@@ -47,6 +47,10 @@ class ClusterFinder:
         """See `Finder.find`."""
         return await (await self._finder_of(noun)).find(noun)
 
+    def at(self, site: str) -> RayFinder:
+        """Return what asks the directory of one machine's folder."""
+        return self._finder(site)
+
     async def counts(self, noun: Noun) -> dict[str, int]:
         """See `RayFinder.counts`."""
         return await (await self._finder_of(noun)).counts(noun)

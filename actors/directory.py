@@ -83,6 +83,8 @@ class Directory(Actor):
             "counts": self._counts,
             "status": self._status,
             "roster": self._roster,
+            "figures": self._figures,
+            "drain": self._drain,
         }
 
     def __repr__(self) -> str:
@@ -153,15 +155,34 @@ class Directory(Actor):
 
     async def _status(self, _given: Errand) -> list[dict[str, Any]]:
         """Describe every host and what it holds."""
-        answers = await asyncio.gather(
-            *(host.line.request(errand("status")) for host in self._hosts.values()),
-            return_exceptions=True,
-        )
-        return [unpack(answer) for answer in answers if isinstance(answer, bytes)]
+        return await self._of_all(errand("status"))
 
     async def _roster(self, given: Errand) -> list[dict[str, Any]]:
         """List every tenant of the folder, and what its host says of it."""
         return await asyncio.to_thread(roster, self._site.data, await self._status(given))
+
+    async def _figures(self, _given: Errand) -> dict[str, Any]:
+        """Give the figures of every host, and how many stand by; see `figures.Fleet`."""
+        return {
+            "hosts": await self._of_all(errand("figures")),
+            "hosts_max": self._settings.hosts_max(),
+            "standbys": self._placement.free(),
+        }
+
+    async def _drain(self, given: Errand) -> list[str]:
+        """Bring one object's database, or all of them, up to date; name those that are not."""
+        named = given.arguments.get("noun")
+        noun = None if named is None else given.noun
+        if noun is not None and self._placement.where(noun) is None:
+            return []  # it sleeps, and its database has everything
+        return [name for names in await self._of_all(errand("drain", noun)) for name in names]
+
+    async def _of_all(self, request: bytes) -> list[Any]:
+        """Ask every host; one that is gone has no answer."""
+        answers = await asyncio.gather(
+            *(host.line.request(request) for host in self._hosts.values()), return_exceptions=True
+        )
+        return [unpack(answer) for answer in answers if isinstance(answer, bytes)]
 
     # Placing
 

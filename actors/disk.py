@@ -23,8 +23,11 @@ import fcntl
 import mmap
 import os
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
+
+from raydo.actors.histogram import Histogram
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,9 +90,11 @@ class Disk(Protocol):
 
 
 class OsDisk:
-    """The operating system's files; counts its syncs."""
+    """The operating system's files; counts its syncs, and how long those of files take."""
 
-    syncs = 0
+    def __init__(self) -> None:
+        self.syncs = 0
+        self.sync_s = Histogram()
 
     def step(self, label: str) -> None:
         """Do nothing: only the simulation stops here."""
@@ -137,10 +142,12 @@ class OsDisk:
 
     def sync(self, handle: int) -> None:
         self.syncs += 1
+        began_s = time.perf_counter()
         if sys.platform == "darwin":  # fsync there leaves the bytes in the drive's cache
             _full_sync(handle)
         else:
             os.fdatasync(handle)
+        self.sync_s.observe(time.perf_counter() - began_s)
 
     def lock(self, handle: int) -> bool:
         try:

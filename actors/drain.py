@@ -59,8 +59,9 @@ def write_events(ground: Ground, first_seq: int, events: Sequence[Emitted], now_
 
 def forget_sessions(database: Database) -> None:
     """Drop the sessions that were not used for longest, beyond SESSIONS_MAX."""
-    database.run(_FORGET_SESSIONS, (SESSIONS_MAX,))
-    if database.run("SELECT changes()")[0][0]:
+    [(count,)] = database.run("SELECT count(*) FROM _raydo_sessions")
+    if count > SESSIONS_MAX:
+        database.run(_FORGET_SESSIONS, (SESSIONS_MAX,))
         database.run(_FORGET_REPLIES)
 
 

@@ -47,8 +47,12 @@ def write_due(disk: Disk, folder: Path, due_ms: int | None) -> None:
 
 
 def scan(data: Path, disk: Disk | None = None) -> Iterator[tuple[Noun, int]]:
-    """List every object with a timer, and when it must wake; opens no database."""
+    """List every object with a timer, and when it must wake; opens no database.
+
+    Whatever a crash has left of erased tenants goes.
+    """
     disk = disk or OsDisk()
+    tenant.sweep(data)
     for noun in tenant.tenants(data):
         due_ms = read_due(disk, tenant.folder(data, noun))
         if due_ms is not None:

@@ -10,6 +10,7 @@ from raydo.actors import catalog
 from raydo.actors.claim import Claim
 from raydo.actors.clock import SystemClock
 from raydo.actors.due import scan
+from raydo.actors.figures import EMBEDDED
 from raydo.actors.residents import Residents
 from raydo.actors.roster import roster
 from raydo.actors.waker import Waker
@@ -18,6 +19,7 @@ from raydo.pipelining.errors import NotConnected
 
 if TYPE_CHECKING:
     from raydo.actors.clock import Clock
+    from raydo.actors.figures import Fleet
     from raydo.actors.runtime import Runtime
     from raydo.actors.settings import Settings
     from raydo.pipelining.noun import Noun
@@ -101,6 +103,17 @@ class Embedded:
     async def roster(self) -> list[dict[str, Any]]:
         """See `Runtime.roster`."""
         return await asyncio.to_thread(roster, self._settings.data, await self.status())
+
+    async def figures(self) -> Fleet:
+        """See `Runtime.figures`."""
+        hosts = []
+        if self._residents is not None:
+            hosts.append({"host": EMBEDDED, **self._residents.figures()})
+        return {"hosts": hosts, "hosts_max": 0, "standbys": 0}
+
+    async def drain(self, noun: Noun | None = None) -> list[str]:
+        """See `Runtime.drain`."""
+        return [] if self._residents is None else await self._residents.drain_now(noun)
 
     def _slept(self, noun: Noun, due_ms: int | None) -> None:
         if self._waker is not None:

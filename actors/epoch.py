@@ -192,6 +192,12 @@ def _decode(block: bytes) -> _Slot | None:
     return _Slot(epoch, pid, host, started.rstrip(b"\0").decode())
 
 
+def number(content: bytes) -> int | None:
+    """Return the newest epoch that an epoch file's content tells; None when it can't be told."""
+    newest = _newest(content)
+    return None if newest is None else newest.epoch
+
+
 def _newest(content: bytes) -> _Slot | None:
     slots = (_decode(slot) for slot in _slots(content))
     return max((slot for slot in slots if slot), default=None)

@@ -35,15 +35,47 @@ def run_erasure(job: EraseJob) -> Found:
     Raises:
         Unavailable, CommitFailedException: not now.
     """
-    from raydo.actors.lake_erasure import erase
+    erasure = job.erasure
+    if erasure.whole:
+        _drop(job.lake)
+        return Found(erasure.n, ())
+    if not job.settled_run:  # nothing was ever archived
+        there, changed = None, _Changed()
+    elif erasure.state == PLANNED:
+        there, changed = _traces(job), _Changed()
+    else:
+        there, changed = None, _rewritten(job)
+    return Found(erasure.n, erasure.ids, there, changed._asdict())
+
+
+class _Changed(NamedTuple):
+    rows_archive: int = 0
+    files: int = 0
+    snapshots: int = 0
+
+
+# Only here, in whatever process this is: a tenant's own never loads what these need.
+
+
+def _traces(job: EraseJob) -> Traces | None:
     from raydo.actors.lake_persons import traces
+
+    ids = job.erasure.ids
+    return traces(job.lake, ids, job.others) if ids else None
+
+
+def _rewritten(job: EraseJob) -> _Changed:
+    from raydo.actors.lake_erasure import erase
     from raydo.actors.lake_snapshots import snapshots
 
-    erasure = job.erasure
-    if erasure.state == PLANNED:
-        there = traces(job.lake, erasure.ids, job.others) if erasure.ids else None
-        return Found(erasure.n, erasure.ids, traces=there)
-    done = erase(job.lake, erasure.ids, settled_run=job.settled_run, before_ms=erasure.before_ms)
+    erasure, run = job.erasure, job.settled_run
+    done = erase(job.lake, erasure.ids, settled_run=run, before_ms=erasure.before_ms)
     kept = len(snapshots(job.lake)) if done.files else 0
-    changed = {"rows_archive": done.rows, "files": done.files, "snapshots": kept}
-    return Found(erasure.n, erasure.ids, changed=changed)
+    return _Changed(done.rows, done.files, kept)
+
+
+def _drop(lake: Lake) -> None:
+    if lake.properties:  # else it is in the folder, and goes with it
+        from raydo.actors.lake_drop import drop
+
+        drop(lake)

@@ -71,7 +71,8 @@ def settle(state: State, owner: Any, found: Found | None) -> None:
     if erasure.state == PLANNED:
         step = partial(_restate, state, owner, erasure, found)
         state.call(step)
-    elif erasure.state == RESTATED and found.changed is not None:
+    elif erasure.state == RESTATED:
+        assert found.changed is not None
         state.call(partial(_rewritten, state, erasure, found.changed))
 
 
@@ -164,6 +165,7 @@ def _expire(state: State, before_ms: int) -> dict[str, int]:
     database.run("DELETE FROM raw_events WHERE timestamp < ?", (before_ms,))
     day = date_of(bucket_of(before_ms), find_zone(state.zone))
     buckets = state.transaction.rollups.expire(before_ms, day)
+    state.pipeline.identities.forget()  # some links went; what is left is all in the database
     state.meta.set(FLOOR, before_ms)
     database.run("INSERT OR REPLACE INTO _raydo_meta VALUES (?, ?)", (FLOOR, before_ms))
     return {"rows": rows, "buckets": buckets, "audit": state.audit.expire(before_ms)}

@@ -7,7 +7,8 @@
 
 What arrives of an erased person after the plan is new, and stays: an erasure has a `cut_seq`. Of a
 person that is gone its hashes are kept, with the moment, so that whoever restores an older copy can
-erase again (`again`). An erasure by age (`before_ms`) is what `retention_months` plans.
+erase again (`again`). An erasure by age (`before_ms`) is what `retention_months` plans, and with `EVER_MS` the whole tenant goes: its archive, then its folder, by
+one rename, so that there is a tenant or none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PLANNED: Final = "planned"
 RESTATED: Final = "restated"
 REWRITTEN: Final = "rewritten"
 DONE: Final = "done"
+EVER_MS: Final = 2**53  # after any event: the tenant itself goes
 
 TABLES: Final = (
     """CREATE TABLE _raydo_erasures (
@@ -49,6 +51,11 @@ class Erasure:
     hashes: tuple[str, ...]
     receipt: Mapping[str, int]
     done_ms: int | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the tenant itself goes."""
+        return self.before_ms == EVER_MS
 
 
 class Erased(TypedDict):
@@ -96,7 +103,9 @@ class Erasures:
 
     def next(self) -> Erasure | None:
         """Return the one to go on with: the file is written anew once for all that wait for it."""
-        found = sorted(self._open(), key=lambda each: (each.state == REWRITTEN, each.n))
+        found = sorted(
+            self._open(), key=lambda each: (not each.whole, each.state == REWRITTEN, each.n)
+        )
         self.waiting = bool(found)
         return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""What an event may not be, each with a sentence that names the place as `$.path`."""
+"""What an event may not be, each with a sentence that names the place as `$.path`; names in it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from raydo.pipelining.errors import InvalidEvent
 from raydo.pipelining.limits import EVENT_DEPTH_MAX, EVENT_NAME_BYTES_MAX
 
 _MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # whole strings, to step over brackets
+_TEXT: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"(?=(\s*:)?)')  # group 1: it is a name
 _STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
@@ -37,6 +38,21 @@ def check_depth(text: str, path: str) -> None:
         depth += _STEP.get(mark, 0)
         if depth > EVENT_DEPTH_MAX:
             raise refused(path, f"nested deeper than {EVENT_DEPTH_MAX} levels")
+
+
+def plain_names(text: str) -> str:
+    """Write the names in an object's JSON without escapes that they don't need.
+
+    Many clients escape whatever is not ASCII; a path of SQLite finds a name only as it is written.
+    """
+    return _TEXT.sub(_plain_name, text)
+
+
+def _plain_name(found: re.Match[str]) -> str:
+    name = found[0]
+    if found[1] is None or "\\" not in name:
+        return name
+    return msgspec.json.encode(msgspec.json.decode(name)).decode()
 
 
 def refuse_non_finite(item: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from zoneinfo import ZoneInfo
 
-from raydo.actors.asks import Ask
 from raydo.actors.buckets import DAY, buckets_between
 from raydo.actors.zone import parse_date
 from raydo.actors.zone import zone as find_zone
@@ -21,6 +20,7 @@ from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import EXPORT_STRETCH_SEQS
 
 if TYPE_CHECKING:
+    from raydo.actors.asks import Ask
     from raydo.actors.state import State
 
 _EVER: Final = 2**53
@@ -72,6 +72,8 @@ def stretch(after_seq: object, made: object) -> Ask:
     Raises:
         InvalidArgument: it is no plan.
     """
+    from raydo.actors.asks import Ask  # a client has not what it needs
+
     wanted = made if isinstance(made, dict) else {}
     numbers: list[Any] = [
         after_seq,

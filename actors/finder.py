@@ -26,6 +26,7 @@ from raydo.pipelining.limits import PLACE_S_MAX, RETRY_FIRST_S, RETRY_MAX_S
 
 if TYPE_CHECKING:
     from raydo.actors.address import Address
+    from raydo.actors.figures import Fleet
     from raydo.actors.settings import Settings
     from raydo.actors.site import Site
     from raydo.pipelining.noun import Noun
@@ -88,6 +89,16 @@ class RayFinder:
         """List every tenant of the folder: see `roster`."""
         rows: list[dict[str, Any]] = await self._ask("roster", None)
         return rows
+
+    async def figures(self) -> Fleet:
+        """Tell the figures of the folder's hosts."""
+        fleet: Fleet = await self._ask("figures", None)
+        return fleet
+
+    async def drain(self, noun: Noun | None) -> list[str]:
+        """Have the databases of the hosts' objects brought up to date: see `Runtime.drain`."""
+        failed: list[str] = await self._ask("drain", noun)
+        return failed
 
     async def close(self) -> None:
         """Close the line."""

@@ -12,7 +12,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Final
 
 from raydo.actors.buckets import BUCKET_MS, bucket_of, date_of
-from raydo.actors.erasures import DONE, Erased, hash_of, told
+from raydo.actors.erasures import DONE, EVER_MS, Erased, hash_of, told
 from raydo.actors.preferences import preference
 from raydo.actors.zone import zone as find_zone
 from raydo.pipelining.errors import InvalidArgument, Overloaded
@@ -69,6 +69,22 @@ def erase_again(state: State, listed: object) -> list[Erased]:
         if ids:
             planned.append(_plan(state, list(ids)))
     return planned
+
+
+def erase_everything(state: State, confirm: object) -> bool:
+    """Plan the end of the tenant itself; False when there is none.
+
+    Raises:
+        InvalidArgument: the tenant's id is not confirmed.
+    """
+    if confirm != state.noun.id:
+        raise InvalidArgument("To erase a tenant, confirm its exact id.")
+    if state.database.path is None:
+        return False
+    state.before_statement()
+    state.erasures.plan(state.now_ms, state.audit.by, 0, before_ms=EVER_MS)
+    state.database.note_write()
+    return True
 
 
 def expire(state: State) -> bool:

@@ -27,7 +27,6 @@ from raydo.pipelining.limits import FILTERS_MAX, FUNNEL_STEPS_MAX, FUNNEL_WINDOW
 
 _ORDER: Final = "PARTITION BY person ORDER BY timestamp, id, seq"
 _BEFORE: Final = f"OVER ({_ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-_SO_FAR: Final = f"OVER ({_ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
 
 
 class Step(NamedTuple):
@@ -132,7 +131,7 @@ def _chosen(
     start, end = bindings.add(start_ms), bindings.add(end_ms + window_ms)
     entry = f"{fits[0]} AND {within([span], bindings)}"
     marks = "".join(f", CASE WHEN {fit} THEN 1 ELSE 0 END AS m{k}" for k, fit in enumerate(fits, 1))
-    where = [f"timestamp >= {start} AND timestamp < {end}", f"{PERSON} IS NOT NULL"]
+    where = [f"timestamp >= {start} AND timestamp < {end}", "user_id IS NOT NULL"]
     where += ["(" + " OR ".join(f"({fit})" for fit in fits) + ")", *conditions]
     return f"""w1 AS (
         SELECT {PERSON} AS person, timestamp, id, seq{marks},
@@ -142,17 +141,19 @@ def _chosen(
 
 def _parts(k: int, steps: int, window: str) -> list[str]:
     """Write who completes step k: `b` since when, `s` the same if in time, `f` the first of each."""
-    marks = "".join(f", m{each}" for each in range(k, steps + 1))
+    later = [f"m{each}" for each in range(k, steps + 1)]
+    columns = ", ".join(["person, timestamp, id, seq", *later])
     begun = f"s{k - 1}"
     done = f"CASE WHEN {begun} IS NOT NULL THEN timestamp END"
+    matters = " OR ".join([f"{begun} IS NOT NULL", *(f"{mark} = 1" for mark in later)])
     return [
-        f"""b{k} AS (SELECT person, timestamp, id, seq{marks},
-            max({begun}) {_BEFORE} AS b, max({done}) {_BEFORE} AS l FROM w{k - 1})""",  # noqa: S608
-        f"""w{k} AS (SELECT person, timestamp, id, seq{marks}, l,
+        f"""b{k} AS (SELECT {columns}, max({begun}) {_BEFORE} AS b, max({done}) {_BEFORE} AS l
+            FROM w{k - 1} WHERE {matters})""",  # noqa: S608
+        f"""w{k} AS (SELECT {columns}, l,
             CASE WHEN m{k} = 1 AND timestamp - b <= {window} THEN b END AS s{k} FROM b{k})""",  # noqa: S608
-        f"""c{k} AS (SELECT person, timestamp - l AS last, timestamp - s{k} AS total,
-            count(s{k}) {_SO_FAR} AS nth, s{k} AS begun FROM w{k})""",  # noqa: S608
-        f"f{k} AS (SELECT last, total FROM c{k} WHERE nth = 1 AND begun IS NOT NULL)",  # noqa: S608
+        f"""c{k} AS (SELECT timestamp - l AS last, timestamp - s{k} AS total,
+            row_number() OVER ({_ORDER}) AS nth FROM w{k} WHERE s{k} IS NOT NULL)""",  # noqa: S608
+        f"f{k} AS (SELECT last, total FROM c{k} WHERE nth = 1)",  # noqa: S608
     ]
 
 

@@ -17,6 +17,9 @@ _GAUGES: Final = {
     "queries_busy": "Queries that processes of the host work on.",
     "queries_waiting": "Queries that wait for such a process.",
     "bytes": "Resident memory of the host's process.",
+    "undrained_events": "Events that the log has and the database has not.",
+    "drain_lag_ms": "Since when the oldest of them waits.",
+    "sync_p99_s": "What 99 of 100 syncs of the log did not exceed, since the host began.",
 }
 _COUNTERS: Final = {
     "envelopes": "Envelopes that the host took by its socket.",
@@ -26,6 +29,11 @@ _COUNTERS: Final = {
     "queries_refused": "Queries that waited too long, or were too many.",
     "queries_ended": "Processes for queries that ended: killed, old or idle.",
     "syncs": "Syncs of the log and of folders.",
+    "events": "Events that were accepted.",
+    "duplicates": "Events that were known already.",
+    "rejected": "Events of batches that were refused.",
+    "archived": "Archive runs that are done.",
+    "archives_failed": "Archive runs that failed.",
 }
 
 
@@ -47,7 +55,7 @@ class Gauges:
             metric.set_default_tags(tags)
         self._before: dict[str, int] = {}
 
-    def set(self, figures: Mapping[str, int]) -> None:
+    def set(self, figures: Mapping[str, Any]) -> None:
         """Show the latest figures; counters are told their sums since the host began."""
         for name, gauge in self._gauges.items():
             gauge.set(figures[name])

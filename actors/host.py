@@ -66,6 +66,8 @@ class Host(Actor):
             "wake": self._wake,
             "counts": self._counts,
             "status": self._status,
+            "figures": self._figures,
+            "drain": self._drain,
         }
 
     def __repr__(self) -> str:
@@ -182,6 +184,16 @@ class Host(Actor):
             "objects": self._residents.status(),
         }
 
+    async def _figures(self, _given: Errand) -> dict[str, Any]:
+        assert self._residents is not None
+        return {"host": self._name, **self._residents.figures()}
+
+    async def _drain(self, given: Errand) -> list[str]:
+        """Bring one object's database, or all of them, up to date; name those that are not."""
+        assert self._residents is not None
+        named = given.arguments.get("noun")
+        return await self._residents.drain_now(None if named is None else given.noun)
+
     # What the directory is told
 
     def _left(self, noun: Noun, due_ms: int | None) -> None:
@@ -228,7 +240,7 @@ class Host(Actor):
         assert self._residents is not None
         gauges = Gauges(self._name.rpartition(HOST)[2])
         while not self._closing:
-            gauges.set({**self._residents.counts(), "bytes": resident_bytes()})
+            gauges.set(self._residents.figures())
             await asyncio.sleep(METRICS_S)
 
     def _entitle(self) -> None:

@@ -65,7 +65,7 @@ class Lake:
         path = self.catalog_path
         if path is None or "warehouse" in self.properties or not path.exists():
             return None
-        location = _metadata_location(path)
+        location = metadata_location(path)
         here = f"{self.home}/"
         return location if location.startswith("/") and not location.startswith(here) else None
 
@@ -79,7 +79,8 @@ def namespace_of(noun: Noun) -> str:
     return name if noun.cls == ANALYTICS else f"{noun.cls.lower()}_{name}"
 
 
-def _metadata_location(catalog: Path) -> str:
+def metadata_location(catalog: Path) -> str:
+    """Return the file that a tenant's own catalog names as the table's present state, or nothing."""
     with closing(sqlite3.connect(f"{catalog.as_uri()}?mode=ro", uri=True)) as connection:
         try:
             rows = connection.execute("SELECT metadata_location FROM iceberg_tables").fetchall()

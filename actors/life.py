@@ -22,6 +22,7 @@ from raydo.actors.due import read_due, write_due
 from raydo.actors.event import fresh_ids
 from raydo.actors.failure import failure
 from raydo.actors.lake import Lake, namespace_of
+from raydo.actors.ledger import Usage
 from raydo.actors.migrations import migrate
 from raydo.actors.object import DurableObject
 from raydo.actors.sessions import Sessions
@@ -55,6 +56,7 @@ class Life:
         host: bool = False,
         processes: Processes | None = None,
         settings: Settings | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self.noun = noun
         self.broken = False
@@ -68,6 +70,7 @@ class Life:
         self._disk = disk or OsDisk()
         self._host = host  # whether a successor may end this process
         self._processes = processes
+        self._usage = usage or Usage()  # of the process
         self._sessions = Sessions()
         self._born = False  # whether the tenant exists on disk
         self._due_ms: int | None = None  # what the folder's `due` file says
@@ -153,6 +156,7 @@ class Life:
         storage = self._storage()
         state = self._state = State(self.noun, storage, self._new_id, self._clock.now_ms())
         state.upkeep.age_s = self._settings.archive_age_s
+        storage.transaction.ledger.process = self._usage
         self._sessions.attach(storage.database)
         self._object = new_instance(self._cls)
         self._object._state = state
@@ -186,11 +190,20 @@ class Life:
 
     def _save(self, state: State) -> None:
         self._tell_due_earlier(state)
+        accepted = state.pipeline.mark()
         state.storage.save(state.effects(self._sessions))
+        self._book(state, accepted)
         state.settle()
         if self._born:
             self._tell_due(state)
         self._sessions.settle(drained=state.storage.drained)
+
+    def _book(self, state: State, accepted: int = 0) -> None:
+        """Count what a turn has taken, and what it has refused."""
+        pipeline = state.pipeline
+        refused = {"duplicates": pipeline.duplicates, "rejected": pipeline.rejected}
+        pipeline.duplicates = pipeline.rejected = 0
+        state.transaction.ledger.spend(events=accepted, turns=1, **refused)
 
     def _tell_due(self, state: State, *, exactly: bool = False) -> None:
         """Say in the folder when the object must wake: at once, if others wait for it, or it for a job.

@@ -137,10 +137,10 @@ class Identities:
         if len(self._known) > USERS_CACHED_MAX:
             self._known.clear()  # not some of it: an id leads to its person by way of others
 
-    def forget(self, ids: Iterable[str]) -> None:
-        """Forget that ids were linked: they are erased."""
+    def forget(self, ids: Iterable[str] | None = None) -> None:
+        """Forget that ids were linked, or all that is not stored: they are erased or expired."""
         self._known.clear()
-        for each in ids:
+        for each in list(self._new) if ids is None else ids:
             self._new.pop(each, None)
         self._journal.clear()
 

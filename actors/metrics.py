@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from raydo.actors.object import DurableObject
+from raydo.actors.traces import Traces, rolled
 from raydo.actors.zone import DayMetrics, parse_date
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import (
     BREAKDOWN_VALUES,
     DAYS_MAX,
     FUNNEL_WINDOW_S,
-    TIMELINE_EVENTS,
     TOP_VALUES,
     TOP_VALUES_MAX,
 )
@@ -35,8 +34,8 @@ Options = Mapping[str, Any]
 Filters = Sequence[str] | str | None
 
 
-class Metrics(DurableObject, register=False):
-    """A tenant's events, and the questions to them."""
+class Metrics(Traces, register=False):
+    """A tenant's events, and the numbers that they amount to."""
 
     @call(js="getDAU", alias=("get_dau",), needs="read")
     def dau(
@@ -106,12 +105,12 @@ class Metrics(DurableObject, register=False):
         Raises:
             InvalidArgument: there is no such thing, or it would be too many numbers.
         """
-        from raydo.actors import series
+        from raydo.actors import series, series_plan
 
         if isinstance(event, Mapping):
             return self.timeseries(**_named(Metrics.timeseries, event))
         span = self._range(interval, since, to, tz, week_start)
-        plan = series.plan_series(
+        plan = series_plan.plan_series(
             span,
             self._now(span),
             metric=metric,
@@ -124,7 +123,7 @@ class Metrics(DurableObject, register=False):
         )
         rows = self.rollups.rolled.series(plan)
         if rows is not None:
-            return series.shape(plan.wire(), _rolled(rows))
+            return series.shape(plan.wire(), rolled(rows))
         first_ms = min(each.bounds_ms[0] for _, each in plan.spans)
         shape = ["timeseries", plan.wire()]
         return self._asked(series.statement(plan), shape, span.zone.key, first_ms)
@@ -213,72 +212,24 @@ class Metrics(DurableObject, register=False):
         Raises:
             InvalidArgument: no such property, metric, filter, zone or date, or too many values.
         """
-        from raydo.actors import series, top
+        from raydo.actors import series, series_plan, top
 
         if isinstance(by, Mapping):
             return self.top(**_named(Metrics.top, by))
-        plan = series.plan_top(
+        plan = series_plan.plan_top(
             self._range("day", since, to, tz),
             metric=metric,
             by=by,
-            values=series.check_values(limit, TOP_VALUES_MAX),
+            values=series_plan.check_values(limit, TOP_VALUES_MAX),
             filters=filters,
             bots=bots,
         )
         rows = self.rollups.rolled.top(plan)
         if rows is not None:
-            return top.shape(plan.wire(), _rolled(rows))
+            return top.shape(plan.wire(), rolled(rows))
         shape = ["top", plan.wire()]
         zone, first_ms = plan.range.zone.key, plan.range.bounds_ms[0]
         return self._asked(series.statement(plan), shape, zone, first_ms)
-
-    @call(js="getTimeline", alias=("get_timeline",), aside=True, needs="read")
-    def timeline(
-        self, user_id: str, before: int | str | None = None, limit: int = TIMELINE_EVENTS
-    ) -> dict[str, Any]:
-        """List one person's events, newest first, a page at a time.
-
-        `before` is a moment in milliseconds, or the `next` of the page before this one.
-
-        Raises:
-            InvalidArgument: no such id, moment or number.
-        """
-        from raydo.actors import timeline
-
-        moment, seq = timeline.parse_before(before)
-        count = timeline.check_limit(limit)
-        if not isinstance(user_id, str) or not user_id:
-            raise InvalidArgument(f"A user's id is a text, not {user_id!r:.80}.")
-        rollups = self.rollups
-        ids = rollups.ids(user_id)
-        plan = {"user_id": user_id, "ids": ids, "limit": count}
-        first_ms = rollups.since(user_id, moment, count + 1)
-        if first_ms is None:  # nobody, or nothing before that moment
-            return timeline.shape(plan, _rolled([]))
-        values = {
-            "person": ids[0],
-            "first": first_ms,
-            "before": moment,
-            "seq": seq,
-            "limit": count + 1,
-        }
-        return self._asked((timeline.SELECT, values), ["timeline", plan], None, first_ms)
-
-    @call(js="getEvent", aside=True, needs="read")
-    def event(self, message_id: str) -> dict[str, Any]:
-        """Say where the event with this id is: in the log, in SQLite and rolled up, archived.
-
-        Raises:
-            InvalidArgument: it is no id.
-        """
-        from raydo.actors import whereabouts
-
-        checked = whereabouts.check_id(message_id)
-        here = whereabouts.undrained(self._state, checked)
-        if here is not None:
-            return here
-        shape = ["event", whereabouts.plan_of(self._state, checked)]
-        return self._asked((whereabouts.SELECT, {"id": checked}), shape)
 
     def _week_start(self, given: str | None) -> str:
         """Return what weeks begin with: as it is given, or as the tenant has it."""
@@ -309,22 +260,6 @@ class Metrics(DurableObject, register=False):
 
         return span.label(bucket_of(self.now_ms))
 
-    def _asked(
-        self,
-        asked: tuple[str, Mapping[str, Any]],
-        shape: Sequence[Any],
-        zone: str | None = None,
-        first_ms: int | None = None,
-    ) -> dict[str, Any]:
-        """Ask by SQL for what is then made into the reply; it may come beside the turns."""
-        from raydo.actors.asks import Ask
-        from raydo.actors.question import PRESENT
-
-        sql, values = asked
-        ask = Ask(sql, dict(values), None, PRESENT, zone, first_ms, shape)
-        reply: Any = self._state.asks.answer(ask)
-        return reply  # type: ignore[no-any-return]  # or what postpones it
-
 
 def _named(method: Any, options: Options) -> dict[str, Any]:
     """Read the keywords of a call that were given as one mapping.
@@ -335,8 +270,3 @@ def _named(method: Any, options: Options) -> dict[str, Any]:
     named = {"since" if name == "from" else str(name): each for name, each in options.items()}
     method.check((), named)
     return named
-
-
-def _rolled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make a reply of rows that the rollups gave."""
-    return {"layer": "L2", "rows": rows, "truncated": False}

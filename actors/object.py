@@ -166,6 +166,19 @@ class DurableObject(Remote, register=False):
             for damage in self._state.storage.damage
         ]
 
+    @call
+    def erase_everything(self, confirm: str) -> bool:
+        """Plan the end of this object: its archive and its folder go, and nothing is left.
+
+        `confirm` is the tenant's id. It is done beside the calls; False when there is nothing (more).
+
+        Raises:
+            InvalidArgument: it is not confirmed.
+        """
+        from raydo.actors.forgetting import erase_everything
+
+        return erase_everything(self._state, confirm)
+
     @property
     def rollups(self) -> Rollups:
         """Users and events by day, exact, with what this call emitted; see `Rollups.days`."""

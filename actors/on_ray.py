@@ -19,6 +19,7 @@ from raydo.actors.place import machine
 from raydo.pipelining.errors import NotConnected
 
 if TYPE_CHECKING:
+    from raydo.actors.figures import Fleet
     from raydo.actors.runtime import Runtime
     from raydo.actors.service import Service
     from raydo.actors.settings import Settings
@@ -90,6 +91,20 @@ class OnRay:
         """See `Runtime.roster`."""
         assert self._finder is not None
         return await self._finder.roster()
+
+    async def figures(self) -> Fleet:
+        """See `Runtime.figures`."""
+        return await (await self._near()).figures()
+
+    async def drain(self, noun: Noun | None = None) -> list[str]:
+        """See `Runtime.drain`."""
+        return await (await self._near()).drain(noun)
+
+    async def _near(self) -> RayFinder:
+        """Return what asks the directory of this machine's own folder."""
+        finder = self._finder
+        assert finder is not None
+        return finder if isinstance(finder, RayFinder) else finder.at((await self._site()).name)
 
     async def _site(self) -> Site:
         """Return where this process's own folder is."""

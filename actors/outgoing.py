@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from raydo.pipelining.state import Done
 
 SEED: Final = "outgoing"  # the fact that the sessions' names are made of
+FIRST: Final = "outgoing_first"  # the fact that says where numbers begin in a restored copy
 TABLE: Final = """CREATE TABLE _raydo_outgoing (
     cls TEXT, id TEXT, n INTEGER, program BLOB, PRIMARY KEY (cls, id, n)
 ) WITHOUT ROWID"""
@@ -137,7 +138,7 @@ class Outgoing:
         for noun, op in self._told:
             by_noun.setdefault(noun, []).append(op)
         for noun, ops in by_noun.items():
-            n = self._last.get(noun, 0)
+            n = max(self._last.get(noun, 0), int(self._meta.get(FIRST) or 0))
             for part in _parts(ops):
                 n += 1
                 yield (*noun, n, join_program(part, ()))

@@ -40,8 +40,28 @@ class Range:
 
     @property
     def bounds_ms(self) -> tuple[int, int]:
-        """Between which moments the buckets lie: from the first on, before the second."""
-        return self.buckets.start * BUCKET_MS, self.buckets.stop * BUCKET_MS
+        """Between which moments the dates lie: from the first on, before the second."""
+        inside = self._inside
+        return inside.start * BUCKET_MS, inside.stop * BUCKET_MS
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing else lies between the bounds: a clock may go back over midnight."""
+        inside = self._inside
+        ends = (*inside[:_BUCKETS_NEAR], *inside[-_BUCKETS_NEAR:])
+        return all(map(self._has, ends))
+
+    @property
+    def _inside(self) -> range:
+        start, stop = self.buckets.start, self.buckets.stop
+        while start < stop and not self._has(start):
+            start += 1
+        while stop > start and not self._has(stop - 1):
+            stop -= 1
+        return range(start, stop)
+
+    def _has(self, bucket: int) -> bool:
+        return self.first <= date_of(bucket, self.zone) <= self.last
 
     def label(self, bucket: int) -> str:
         """Name the period that a bucket belongs to: its first date, or its hour."""
@@ -52,12 +72,7 @@ class Range:
     def labels(self) -> list[str]:
         """Name all periods, in order; an hour that summer time skips is none."""
         if self.interval == "hour":
-            inside = (
-                bucket
-                for bucket in self.buckets
-                if self.first <= date_of(bucket, self.zone) <= self.last
-            )
-            return sorted({self.label(bucket) for bucket in inside})
+            return sorted({self.label(bucket) for bucket in self.buckets if self._has(bucket)})
         begins = [begin_of(self.interval, self.first, self.week_start)]
         while (begin := _step(self.interval, begins[-1], 1)) <= self.last:
             begins.append(begin)
@@ -136,6 +151,7 @@ def check_week_start(name: str) -> None:
         raise InvalidArgument(f"week_start is {' or '.join(WEEK_STARTS)}, not {name!r:.40}.")
 
 
+_BUCKETS_NEAR: Final = 108  # of an end: 27 hours
 _PER_DAY: Final = {"hour": 25, "day": 1, "week": 1 / 7, "month": 1 / 28}
 
 

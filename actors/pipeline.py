@@ -29,6 +29,8 @@ class Pipeline:
         self.on_join: Callable[[str, str], object] | None = None  # a person became another's
         self._ids = ids
         self._emitted: list[Emitted] = []
+        self.duplicates = 0  # found, and not counted yet
+        self.rejected = 0  # events that a call refused by themselves
 
     def emit(self, kind: str, stream: str, payload: Event | Mapping[str, Any]) -> str:
         """Emit one event and return its id; it is on disk before the caller hears of it.
@@ -56,6 +58,7 @@ class Pipeline:
             return [True] * len(events)
         fresh = iter(self._ids.fresh(given, self.now_ms // DAY_MS))
         new = [bool(event.flags & MADE_ID) or next(fresh) for event in events]
+        self.duplicates += new.count(False)
         self._take([event for event, is_new in zip(events, new, strict=True) if is_new], stream)
         return new
 

@@ -66,8 +66,11 @@ class Placement:
             del self._where[noun]
         return lost
 
+    def free(self) -> int:
+        """Return how many hosts hold nothing."""
+        return sum(not nouns for nouns in self._hosts.values())
+
     def missing(self) -> int:
         """Return how many hosts to start now, so that the next object finds a standby."""
-        free = sum(not nouns for nouns in self._hosts.values())
         room = self._hosts_max - len(self._hosts) - self.starting
-        return max(0, min(room, self._standbys - free - self.starting))
+        return max(0, min(room, self._standbys - self.free() - self.starting))

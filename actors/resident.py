@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from time import thread_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raydo.actors import logs
 from raydo.actors.alarms import retry_ms
 from raydo.actors.asks import Asking
 from raydo.pipelining.errors import ActivationBroken, DataInUse, RaydoError, StorageFull
@@ -117,7 +120,7 @@ class Resident:
         try:
             if self.activation is None:
                 self.activation = self.make()
-            with self._watchdog.turn(self.noun):
+            with self._at_work():
                 done = self.activation.run([e for each in batch for e in each.entries])
             self._note()
             answers = iter(done)
@@ -131,7 +134,7 @@ class Resident:
         try:
             if self.activation is None:
                 self.activation = self.make()
-            with self._watchdog.turn(self.noun):
+            with self._at_work():
                 self.activation.fire()
             self._note()
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
@@ -172,7 +175,7 @@ class Resident:
         try:
             if self.activation is None:
                 self.activation = self.make()
-            with self._watchdog.turn(self.noun):
+            with self._at_work():
                 result = do(self.activation)
             self._note()
         except BaseException as error:  # noqa: BLE001 - a SystemExit must not end the host
@@ -186,7 +189,8 @@ class Resident:
         if self.activation is None:
             return None
         try:
-            self.activation.drain()
+            with self._at_work(watched=False):
+                self.activation.drain()
             return self.activation.merge_due()
         except StorageFull:
             _log.warning("%s cannot be drained: the disk is full", self.noun)
@@ -203,6 +207,20 @@ class Resident:
                 activation.close()
             except Exception:  # noqa: BLE001 - the next call drains it
                 _log.exception("%s went to sleep with a log that is not drained", self.noun)
+
+    @contextmanager
+    def _at_work(self, *, watched: bool = True) -> Iterator[None]:
+        """Work with the activation: its tenant pays for the thread, and no turn takes for ever."""
+        activation = self.activation
+        assert activation is not None
+        began_s = thread_time()
+        token = logs.turn.set((*self.noun, activation.epoch))
+        try:
+            with self._watchdog.turn(self.noun) if watched else nullcontext():
+                yield
+        finally:
+            logs.turn.reset(token)
+            activation.spend(thread_time() - began_s)
 
     def _note(self) -> None:
         """See when the object must do something next, and whether it owes anybody anything."""

@@ -29,12 +29,14 @@ from raydo.actors import tenant
 from raydo.actors.activation import Activation
 from raydo.actors.disk import OsDisk
 from raydo.actors.elsewhere import Elsewhere, on_a_thread
+from raydo.actors.figures import figures
 from raydo.actors.inquiries import Inquiries
+from raydo.actors.ledger import Usage
 from raydo.actors.resident import Resident, Waiting
 from raydo.actors.settings import Settings
 from raydo.actors.turns import Turns
 from raydo.actors.watchdog import Watchdog, resident_bytes
-from raydo.pipelining.errors import ConnectionLost, Overloaded
+from raydo.pipelining.errors import ConnectionLost, Overloaded, RaydoError
 from raydo.pipelining.frame import decode_envelope
 from raydo.pipelining.limits import (
     ACTIVATIONS_OPEN_MAX,
@@ -84,6 +86,7 @@ class Residents:
     ) -> None:
         self.envelopes = 0
         self.frames = 0
+        self.usage = Usage()  # of all objects that lived here
         self._data = data
         self._clock = clock
         self._random = random
@@ -175,6 +178,30 @@ class Residents:
             **{f"queries_{name}": count for name, count in self._inquiries.stats().items()},
         }
 
+    def figures(self) -> dict[str, Any]:
+        """Tell what a monitor wants to know of this process; see `actors.figures`."""
+        return {
+            **self.counts(),
+            **figures(
+                self.usage, self._disk.sync_s, self._residents.values(), self._clock.now_ms()
+            ),
+            "archived": self._turns.archived,
+            "archives_failed": self._turns.archives_failed,
+            "bytes": self._memory(),
+        }
+
+    async def drain_now(self, noun: Noun | None = None) -> list[str]:
+        """Drain one object, or all, also those that are busy; name those that could not be."""
+        failed = []
+        for resident in list(self._residents.values()):
+            if noun is None or resident.noun == noun:
+                try:
+                    await self._turns.drain_now(resident)
+                except RaydoError as error:
+                    _log.warning("%s cannot be drained: %s", resident.noun, error)
+                    failed.append(str(resident.noun))
+        return failed
+
     def counts_of(self, noun: Noun) -> dict[str, int]:
         """Count the envelopes that one object got since it lives here."""
         resident = self._residents.get(noun)
@@ -263,6 +290,7 @@ class Residents:
                     disk=self._disk,
                     host=self._host,
                     settings=self._settings,
+                    usage=self.usage,
                 )
 
             resident = Resident(noun, make, self._watchdog)

@@ -15,11 +15,11 @@ from pyroaring import BitMap
 from raydo.actors.active import ActiveDay, active_days
 from raydo.actors.buckets import bucket_of, date_of
 from raydo.actors.database import Database
+from raydo.actors.event_names import OTHER_EVENTS
 from raydo.actors.periods import Range
-from raydo.actors.series import ALL, REST, WHOLE, Plan
+from raydo.actors.series import ALL, REST
+from raydo.actors.series_plan import WHOLE, Plan
 from raydo.actors.usersets import UserSets
-
-_OTHER_EVENTS: Final = 0
 
 Row = dict[str, Any]
 
@@ -106,7 +106,7 @@ class Rolled:
     def _unknown(self) -> bool:
         """Say whether there are more event names than are counted apart."""
         rows = self._database.run(
-            "SELECT 1 FROM _raydo_counts WHERE name = ? LIMIT 1", (_OTHER_EVENTS,)
+            "SELECT 1 FROM _raydo_counts WHERE name = ? LIMIT 1", (OTHER_EVENTS,)
         )
         return bool(rows)
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyroaring import BitMap
 
-from raydo.actors import cohort_table, daily, merged_ids, people, usersets
+from raydo.actors import cohort_table, daily, event_names, merged_ids, people, usersets
 from raydo.actors.buckets import BUCKET_MS, DAY, bucket_of, buckets_between, date_of
 from raydo.actors.cohort_table import CohortTable
-from raydo.actors.daily import Daily
+from raydo.actors.daily import Daily, DayTotal
 from raydo.actors.database import Database
+from raydo.actors.event_names import OTHER_EVENTS, EventNames
 from raydo.actors.links import Identities, Join, Link
 from raydo.actors.merged_ids import MergedIds
 from raydo.actors.people import People
@@ -33,9 +34,10 @@ from raydo.actors.usersets import UserSets, bucket_of_slot, is_bot_slot, slot_of
 from raydo.actors.zone import DayMetrics
 from raydo.actors.zone import zone as find_zone
 from raydo.pipelining.errors import InvalidArgument
-from raydo.pipelining.limits import EVENT_NAMES_MAX
+from raydo.pipelining.limits import DAYS_TOLD_MAX
 
-OTHER_EVENTS: Final = 0  # what further event names count as, once there are too many
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 # A day has a next one, in any zone, without leaving what a date can say.
 _FIRST_DATE: Final = date(1, 1, 3)
@@ -46,8 +48,7 @@ TABLES: Final = (
     *merged_ids.TABLES,
     *usersets.TABLES,
     *daily.TABLES,
-    "CREATE TABLE IF NOT EXISTS _raydo_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    "INSERT OR IGNORE INTO _raydo_names VALUES (0, '(other)')",
+    *event_names.TABLES,
     # One row: how often `apply` ran, and the zone that the tables of `daily` stand for.
     """CREATE TABLE IF NOT EXISTS _raydo_rollups (
         id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL, zone TEXT
@@ -66,35 +67,6 @@ class RolledEvent(NamedTuple):
     bot: bool
 
 
-class EventNames:
-    """Give each event name a small number, up to a limit."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._ids: dict[str, int] = {}
-
-    def ids(self, names: Iterable[str]) -> Mapping[str, int]:
-        """Return the number of each name; names not met before get one while there is room."""
-        if not self._ids:
-            self._ids = dict(self._database.run("SELECT name, id FROM _raydo_names"))
-        known = self._ids
-        missing = [name for name in dict.fromkeys(names) if name not in known]
-        new = missing[: max(0, EVENT_NAMES_MAX + 1 - len(known))]  # one is OTHER_EVENTS itself
-        if new:
-            rows = list(enumerate(new, start=len(known)))
-            self._database.run_many("INSERT INTO _raydo_names VALUES (?, ?)", rows)
-            known.update((name, number) for number, name in rows)
-        return known
-
-    def known(self) -> Mapping[str, int]:
-        """Return the number of each name that has one."""
-        return self.ids(())
-
-    def forget(self) -> None:
-        """Drop what is in memory: it may differ from what is stored."""
-        self._ids = {}
-
-
 class Rollups:
     """Roll up the events of one tenant, and answer from the rollups."""
 
@@ -108,6 +80,8 @@ class Rollups:
         self._cohorts = CohortTable(database, self._sets)
         self.rolled = Rolled(database, self._sets)
         self._generation = -1  # of what is in memory
+        self._told: dict[tuple[date, int, ZoneInfo, bool], Mapping[date, DayTotal]] = {}
+        self._told_generation = -1
 
     def create(self) -> None:
         """Make the tables that are not there yet, inside the open transaction."""
@@ -185,7 +159,7 @@ class Rollups:
                 f"{count} days to {last} are not all between the years 1 and 9999."
             )
         dates = [last - DAY * back for back in range(count)]
-        totals = self._daily.totals(dates, where, bots=bots)
+        totals = self._totals(dates, where, bots=bots)
         return [
             {
                 "date": day.isoformat(),
@@ -267,15 +241,34 @@ class Rollups:
 
     def _settle(self) -> None:
         """Start over from the database when it is not what memory was copied from."""
-        generation = self._database.run("SELECT generation FROM _raydo_rollups")[0][0]
+        generation = self._stored_generation()
         if generation != self._generation:
             self._people.forget()
             self._names.forget()
             self._sets.forget()
             self._generation = generation
 
+    def _totals(self, dates: list[date], zone: ZoneInfo, *, bots: bool) -> Mapping[date, DayTotal]:
+        """Return days' totals, those of the latest questions from memory as long as nothing changed."""
+        generation = self._stored_generation()
+        if generation != self._told_generation:
+            self._told.clear()
+            self._told_generation = generation
+        key = (dates[0], len(dates), zone, bots)
+        totals = self._told.get(key)
+        if totals is None:
+            if len(self._told) >= DAYS_TOLD_MAX:
+                self._told.clear()
+            totals = self._told[key] = self._daily.totals(dates, zone, bots=bots)
+        return totals
+
+    def _stored_generation(self) -> int:
+        generation: int = self._database.run("SELECT generation FROM _raydo_rollups")[0][0]
+        return generation
+
     def _begin(self) -> None:
         """Begin to change something: memory and database change together from here on."""
+        self._told.clear()  # what this may roll back would come again under the same generation
         self._database.begin()
         self._settle()
         self._generation += 1

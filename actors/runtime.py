@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from raydo.actors.clock import Clock
+    from raydo.actors.figures import Fleet
     from raydo.pipelining.later import Timeout
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.outbox import OnError
@@ -52,6 +53,17 @@ class Runtime(Protocol):
 
     async def roster(self) -> list[dict[str, Any]]:
         """List every tenant, where its object is, and when it must wake: see `roster`."""
+        ...
+
+    async def figures(self) -> Fleet:
+        """Tell the figures of the processes that hold this machine's objects."""
+        ...
+
+    async def drain(self, noun: Noun | None = None) -> list[str]:
+        """Bring the databases of this machine's objects, or of one, up to date.
+
+        What was acknowledged before the call is then in `tenant.db`, except of those that are named.
+        """
         ...
 
     @property

@@ -8,32 +8,19 @@ rollups know the numbers they write the same rows, so both make one reply.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
-from raydo.actors.periods import Range, range_of
-from raydo.actors.selection import (
-    HUMANS,
-    PERSON,
-    Bindings,
-    Filter,
-    check_property,
-    condition,
-    dimension,
-    parse_filters,
-)
-from raydo.pipelining.errors import InvalidArgument, QueryLimit
-from raydo.pipelining.limits import BREAKDOWN_VALUES_MAX, QUERY_ROWS_MAX
+from raydo.actors.periods import Range
+from raydo.actors.selection import HUMANS, PERSON, Bindings, condition, dimension
+from raydo.actors.series_plan import CURRENT, MEASURES, PREVIOUS, WHOLE, Plan, plan_of
+from raydo.pipelining.errors import QueryLimit
+from raydo.pipelining.limits import QUERY_ROWS_MAX
 
-CURRENT: Final = "current"
-PREVIOUS: Final = "previous"
-WHOLE: Final = ""  # instead of a period: the whole span
 ALL: Final = "+"  # instead of a key: whatever the value is
 NONE: Final = "-"  # events without the property
 REST: Final = "*"  # values beyond the most frequent
 _VALUE: Final = "="  # what comes before a value
 
-MEASURES: Final = {"events": "count(*)", "users": "count(DISTINCT person)"}
 _PERIODS: Final = {
     "hour": "local_hour(timestamp)",
     "day": "date",
@@ -58,130 +45,25 @@ class Span(TypedDict, total=False):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked; plain data by `wire`, for whichever process makes the reply."""
-
-    range: Range
-    now: str  # the label of the period that has not ended
-    metric: str = "events"
-    event: str | None = None
-    filters: Sequence[Filter] = ()
-    bots: bool = True
-    breakdown: str | None = None
-    values: int = 0  # how many values have a series of their own
-    compare: bool = False
-    timed: bool = True  # whether there are periods, or only the whole
-
-    @property
-    def spans(self) -> list[tuple[str, Range]]:
-        """The ranges that are counted."""
-        both = [(PREVIOUS, self.range.previous())] if self.compare else []
-        return [(CURRENT, self.range), *both]
-
-    def wire(self) -> dict[str, Any]:
-        """Write as plain data what the reply needs."""
-        return {
-            "range": self.range.wire(),
-            "now": self.now,
-            "metric": self.metric,
-            "event": self.event,
-            "breakdown": self.breakdown,
-            "values": self.values,
-            "compare": self.compare,
-        }
-
-
-def plan_of(wire: Mapping[str, Any]) -> Plan:
-    """Read what `Plan.wire` wrote."""
-    return Plan(**{**wire, "range": range_of(wire["range"])})
-
-
-def plan_series(
-    span: Range,
-    now: str,
-    *,
-    metric: object,
-    event: object,
-    breakdown: object,
-    values: object,
-    filters: object,
-    compare: object,
-    bots: bool,
-) -> Plan:
-    """Check what a caller asks for.
-
-    Raises:
-        InvalidArgument: there is no such thing, or it would be too many numbers.
-    """
-    if metric not in MEASURES:
-        raise InvalidArgument(f"A metric is {' or '.join(MEASURES)}, not {metric!r:.40}.")
-    if compare not in (None, PREVIOUS):
-        raise InvalidArgument(f"compare is {PREVIOUS} or nothing, not {compare!r:.40}.")
-    if event is not None and not isinstance(event, str):
-        raise InvalidArgument(f"An event has a name, not {event!r:.40}.")
-    plan = Plan(
-        span,
-        now,
-        str(metric),
-        event,
-        parse_filters(filters),  # type: ignore[arg-type]  # it checks
-        bots is not False,
-        None if breakdown is None else check_property(breakdown),
-        0 if breakdown is None else check_values(values),
-        compare is not None,
-    )
-    _check_size(plan)
-    return plan
-
-
-def plan_top(
-    span: Range, *, metric: object, by: object, values: int, filters: object, bots: bool
-) -> Plan:
-    """Check what a caller asks for.
-
-    Raises:
-        InvalidArgument: there is no such thing.
-    """
-    if metric not in MEASURES:
-        raise InvalidArgument(f"A metric is {' or '.join(MEASURES)}, not {metric!r:.40}.")
-    return Plan(
-        span,
-        WHOLE,
-        str(metric),
-        filters=parse_filters(filters),  # type: ignore[arg-type]  # it checks
-        bots=bots is not False,
-        breakdown=check_property(by),
-        values=values,
-        timed=False,
-    )
-
-
-def check_values(values: object, most: int = BREAKDOWN_VALUES_MAX) -> int:
-    """Refuse a number of values that are told apart.
-
-    Raises:
-        InvalidArgument: no number from 1 to `most`.
-    """
-    if not isinstance(values, int) or isinstance(values, bool) or not 0 < values <= most:
-        raise InvalidArgument(f"From 1 to {most} values are told apart, not {values!r:.40}.")
-    return values
-
-
 def statement(plan: Plan) -> tuple[str, dict[str, str | int]]:
     """Write the statement on `events` that gives the rows, and its values."""
     bindings = Bindings()
     measure = MEASURES[plan.metric]
     key = "''" if plan.breakdown is None else _key(plan.breakdown, bindings)
-    sql = f"""WITH chosen AS (
-            SELECT {_span(plan, bindings)} AS span, {_period(plan)} AS period, {key} AS mark,
-                {PERSON} AS person
-            FROM events WHERE {_where(plan, bindings)}
-        ), frequent AS (
-            SELECT mark, {measure} AS n FROM chosen WHERE span = '{CURRENT}' AND mark <> '{NONE}'
-            GROUP BY mark ORDER BY n DESC, mark LIMIT {plan.values}
+    columns = f"{_span(plan, bindings)} AS span, {_period(plan)} AS period, {key} AS mark"
+    where = _where(plan, bindings)
+    # One pass over the events; what follows is of the few rows that it leaves.
+    if plan.metric == "events":
+        chosen = f"SELECT {columns}, count(*) AS n FROM events WHERE {where} GROUP BY 1, 2, 3"  # noqa: S608 - values are bound
+    else:
+        chosen = f"SELECT DISTINCT {columns}, {PERSON} AS person FROM events WHERE {where}"  # noqa: S608 - values are bound
+    counted = "n" if plan.metric == "events" else "person"
+    current = f"span = '{CURRENT}' AND " if plan.compare else ""
+    sql = f"""WITH chosen AS ({chosen}), frequent AS (
+            SELECT mark, {measure} AS n FROM chosen WHERE {current}mark <> '{NONE}'
+            GROUP BY mark ORDER BY {measure} DESC, mark LIMIT {plan.values}
         ), named AS (
-            SELECT span, period, person, CASE WHEN mark = '{NONE}' THEN mark
+            SELECT span, period, {counted}, CASE WHEN mark = '{NONE}' THEN mark
                 WHEN mark IN (SELECT mark FROM frequent) THEN mark ELSE '{REST}' END AS mark
             FROM chosen
         )
@@ -278,8 +160,11 @@ def _key(breakdown: str, bindings: Bindings) -> str:
 def _span(plan: Plan, bindings: Bindings) -> str:
     if not plan.compare:
         return f"'{CURRENT}'"
-    first = bindings.add(plan.range.first.isoformat())
-    return f"CASE WHEN date < {first} THEN '{PREVIOUS}' ELSE '{CURRENT}' END"
+    if plan.range.exact:
+        before = f"timestamp < {bindings.add(plan.range.bounds_ms[0])}"
+    else:
+        before = f"date < {bindings.add(plan.range.first.isoformat())}"
+    return f"CASE WHEN {before} THEN '{PREVIOUS}' ELSE '{CURRENT}' END"
 
 
 def _period(plan: Plan) -> str:
@@ -302,12 +187,12 @@ def within(ranges: Sequence[Range], bindings: Bindings) -> str:
     """Write that an event lies in one of some neighbouring ranges."""
     start_ms = min(each.bounds_ms[0] for each in ranges)
     end_ms = max(each.bounds_ms[1] for each in ranges)
+    bounds = f"timestamp >= {bindings.add(start_ms)} AND timestamp < {bindings.add(end_ms)}"
+    if all(each.exact for each in ranges):
+        return bounds
     first = min(each.first for each in ranges).isoformat()
     last = max(each.last for each in ranges).isoformat()
-    return (
-        f"timestamp >= {bindings.add(start_ms)} AND timestamp < {bindings.add(end_ms)}"
-        f" AND date >= {bindings.add(first)} AND date <= {bindings.add(last)}"
-    )
+    return f"{bounds} AND date >= {bindings.add(first)} AND date <= {bindings.add(last)}"
 
 
 def _counted(plan: Plan, measure: str) -> list[str]:
@@ -324,13 +209,3 @@ def _counted(plan: Plan, measure: str) -> list[str]:
                 f"SELECT span, {period}, mark, {measure} AS n FROM named GROUP BY {group}, mark"  # noqa: S608
             )
     return parts
-
-
-def _check_size(plan: Plan) -> None:
-    series = plan.values + 3 if plan.breakdown is not None else 1
-    numbers = len(plan.range.labels()) * series * len(plan.spans)
-    if series > 1 and numbers > QUERY_ROWS_MAX:
-        raise InvalidArgument(
-            f"{numbers} numbers are more than the {QUERY_ROWS_MAX} of one answer: ask for fewer"
-            " periods or values."
-        )

@@ -6,7 +6,7 @@ with effects leave a trace on disk, together with their effects: a program that 
 run again. So after a restart `last` may be too low by programs that only read, and the client, told
 of the gap, sends those again.
 
-Bounded: SESSIONS_MAX sessions, SESSION_REPLIES_MAX programs each. A retry from a session that was
+Bounded: SESSIONS_MAX sessions, SESSIONS_HELD_MAX of them in memory, SESSION_REPLIES_MAX programs each. A retry from a session that was
 forgotten meanwhile would be applied anew, which is why the longest unused goes first.
 """
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from raydo.actors.database import Database
 from raydo.pipelining.frame import APPLIED, GAP, KNOWN, Answer, Entry
-from raydo.pipelining.limits import REPLY_KEPT_BYTES_MAX, SESSION_REPLIES_MAX, SESSIONS_MAX
+from raydo.pipelining.limits import REPLY_KEPT_BYTES_MAX, SESSION_REPLIES_MAX, SESSIONS_HELD_MAX
 
 
 class Session(NamedTuple):
@@ -95,7 +95,7 @@ class Sessions:
             self._undrained.update(self._replies)
             self._held.update(self._changed)
         self._end()
-        excess = len(self._sessions) - SESSIONS_MAX
+        excess = len(self._sessions) - SESSIONS_HELD_MAX
         if excess > 0:
             for name in list(islice(self._sessions, excess)):
                 if name not in self._held:

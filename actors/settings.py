@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from raydo.actors.logs import Format
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import (
     HOST_BYTES,
@@ -38,6 +39,7 @@ class Settings:
     lake: Mapping[str, str] = field(default_factory=dict)  # pyiceberg's; empty: in the folders
     archive_age_s: float = LAKE_AGE_S  # how old an event is before the weekly run takes it
     ray: str | None = None  # an existing cluster's address or "auto"; None starts one here
+    log_format: Format = "text"  # of every process's log
     cluster: str | None = None  # what several machines that serve together call themselves
 
     def hosts_max(self) -> int:

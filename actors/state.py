@@ -111,6 +111,7 @@ class State:
         self.counters.now_ms = now_ms
         self.pipeline.now_ms = now_ms
         self.alarms.now_ms = now_ms
+        self.transaction.ledger.now_ms = now_ms
         self.audit.now_ms = now_ms
 
     def mark(self) -> Mark:

@@ -114,6 +114,11 @@ class Storage:
         return storage
 
     @property
+    def epoch(self) -> int:
+        """The number under which this writes; 0 in memory."""
+        return 0 if self._lease is None else self._lease.epoch
+
+    @property
     def damage(self) -> tuple[Damage, ...]:
         """What the log has lost and nobody has accepted yet."""
         return () if self._log is None else self._log.recovery.damage
@@ -258,6 +263,8 @@ class Storage:
                 continue
             effects = decode(record.payload, record.kind)
             transaction.ids.fresh(effects.seen, effects.day)
+            transaction.ledger.now_ms = effects.now_ms
+            transaction.ledger.recovered(events=len(effects.events))
             transaction.hold(effects, len(record.payload))
         if transaction.tail:
             with transaction.rolling_back():
@@ -271,6 +278,7 @@ class Storage:
         except StorageFull:
             log.give_up()
             raise
+        self.transaction.ledger.spend(log_bytes=len(payload), syncs=1)
         self._disk.step("storage.log.after_sync")
         self.transaction.last_seq = effects.seq
         self.transaction.hold(effects, len(payload))

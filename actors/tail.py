@@ -33,6 +33,18 @@ class Tail:
         self._events = self._bytes = 0
 
     @property
+    def since_ms(self) -> int | None:
+        """When the oldest of them was; any thread may ask."""
+        for effects in self.turns:
+            return effects.now_ms
+        return None
+
+    @property
+    def events(self) -> int:
+        """How many events they have, or turns without any."""
+        return self._events
+
+    @property
     def due(self) -> bool:
         """Whether it has grown so long that the next turns should wait for a drain."""
         return self._events >= DRAIN_EVENTS or self._bytes >= DRAIN_BYTES

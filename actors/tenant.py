@@ -9,6 +9,7 @@ that a copied folder still knows whose it is (DECISIONS 24).
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
@@ -24,6 +25,7 @@ from raydo.pipelining.noun import noun as checked
 PREFIX_BYTES_MAX: Final = 60
 HASH_BYTES: Final = 10  # 80 bits: two ids of one data folder never meet by chance
 ID_FILE: Final = "id"
+GONE_SUFFIX: Final = ".gone"  # no tenant's folder ends so: a hash stands there
 _DISK: Final = OsDisk()
 _UNREADABLE = re.compile(r"[^a-z0-9._-]+")
 
@@ -92,6 +94,29 @@ def create(folder: Path, noun: Noun, disk: Disk = _DISK) -> None:
         disk.sync_folder(folder)
     else:
         write_file(disk, folder / ID_FILE, noun.id.encode())
+
+
+def vanish(folder: Path, disk: Disk = _DISK) -> None:
+    """Let there be no such tenant any more, at once, and then nothing of it.
+
+    Raises:
+        OSError: the disk refused; what is left goes with `sweep`.
+    """
+    gone = folder.with_name(folder.name + GONE_SUFFIX)
+    if gone.exists():
+        shutil.rmtree(gone)
+    disk.rename(folder, gone)
+    disk.sync_folder(folder.parent)
+    shutil.rmtree(gone)
+    disk.sync_folder(folder.parent)
+
+
+def sweep(data: Path) -> None:
+    """Delete what a crash has left of tenants that vanished."""
+    for kind in _folders(data):
+        for home in _folders(kind):
+            if home.name.endswith(GONE_SUFFIX) and not home.name.startswith("."):
+                shutil.rmtree(home, ignore_errors=True)
 
 
 def tenants(data: Path) -> Iterator[Noun]:

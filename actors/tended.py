@@ -47,6 +47,24 @@ class Tended(Life):
         state = self._state
         return state is not None and (state.outgoing.waiting or state.jobs.waiting)
 
+    @property
+    def epoch(self) -> int:
+        """The number under which it writes; 0 while the tenant does not exist, or it sleeps."""
+        return self._state.storage.epoch if self._state is not None else 0
+
+    def spend(self, cpu_s: float) -> None:
+        """Count the time of a thread that worked for the object."""
+        if self._state is not None:
+            self._state.transaction.ledger.spend(cpu_s=cpu_s)
+
+    def lag(self) -> tuple[int, int | None]:
+        """Tell how many events the log has and the database hasn't, and since when."""
+        state = self._state
+        if state is None:
+            return 0, None
+        tail = state.transaction.tail
+        return tail.events, tail.since_ms
+
     def jobs(self) -> list[Work]:
         """Take the jobs, to be done."""
         return [] if self._state is None else self._state.jobs.take()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raydo.actors.series import ALL, CURRENT, REST, WHOLE, numbers_of, plan_of, ranked, value_of
+from raydo.actors.series import ALL, REST, numbers_of, ranked, value_of
+from raydo.actors.series_plan import CURRENT, WHOLE, plan_of
 
 
 def shape(wire: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, Any]:

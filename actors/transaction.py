@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from raydo.actors.drain import Ground, forget_sessions, write
 from raydo.actors.failure import full, is_full
 from raydo.actors.idset import IdSet
+from raydo.actors.ledger import Ledger
 from raydo.actors.rollups import Rollups
 from raydo.actors.tail import Tail
 from raydo.pipelining.errors import StorageFull
@@ -38,6 +39,7 @@ class Transaction:
         self.ids = IdSet(database, disk, folder)
         self.ground = Ground(database, self.rollups, self.ids)
         self.tail = Tail()
+        self.ledger = Ledger(database)
         self.drained_seq, self.last_seq = watermarks(database)
         self._disk = disk
         self._lease = lease
@@ -93,6 +95,8 @@ class Transaction:
         if self._since_tidy >= SESSIONS_PER_TIDY:
             forget_sessions(self.database)
             self._since_tidy = 0
+        self.ledger.spend(syncs=1)
+        self.ledger.write()
         drained_seq = self.tail.turns[-1].seq if self.tail else self.drained_seq
         self.database.run(
             "UPDATE _raydo_log SET drained_seq = ?, last_seq = ?", (drained_seq, last_seq)
@@ -103,6 +107,7 @@ class Transaction:
         self.database.commit()
         self._disk.step("storage.commit.after")
         self.ids.committed()
+        self.ledger.committed()
         self.tail.clear()
         self.drained_seq, self.last_seq = drained_seq, last_seq
         self._changed = False

@@ -58,6 +58,8 @@ class Turns:
         transport: Transport,
     ) -> None:
         self.count = 0
+        self.archived = 0  # runs that are in the archive
+        self.archives_failed = 0
         self._clock = clock
         self._elsewhere = elsewhere
         self._inquiries = inquiries
@@ -77,6 +79,15 @@ class Turns:
     async def drain(self, resident: Resident) -> None:
         """Drain an object that is idle."""
         await self._start(resident, self._drain_and_serve(resident))
+
+    async def drain_now(self, resident: Resident) -> None:
+        """Drain an object, be it busy, between two turns.
+
+        Raises:
+            StorageFull, ActivationBroken: not all is drained; nothing is lost.
+        """
+        if not resident.drained:
+            await self._chore(resident, Activation.drain)
 
     async def rest(self, resident: Resident, asleep: Callable[[Resident], None]) -> None:
         """Close an object that is idle, and say so, unless somebody calls it meanwhile."""
@@ -187,6 +198,7 @@ class Turns:
                 await asyncio.sleep(ARCHIVE_RETRY_S)
         except Exception:  # noqa: BLE001 - the run stays planned, for the next activation
             _log.exception("%s could not be archived, nothing is lost", resident.noun)
+            self.archives_failed += 1
             resident.archive_ms = self._clock.now_ms() + ARCHIVE_PAUSE_MS
         finally:
             resident.archiving = False
@@ -198,6 +210,7 @@ class Turns:
                 while await self._chore(resident, Activation.wants_archive):
                     job = await self._chore(resident, Activation.archive_job)
                     committed = None if job is None else await self._elsewhere(run_job, job)
+                    self.archived += committed is not None
                     while not await self._chore(resident, partial(_settle, committed)):
                         continue
                 while await self._chore(resident, Activation.wants_erasure):
@@ -206,6 +219,7 @@ class Turns:
                     await self._chore(resident, partial(_settle_erasure, found))
         except RaydoError as error:
             _log.error("%s could not be archived, nothing is lost: %s", resident.noun, error)
+            self.archives_failed += 1
             resident.archive_ms = self._clock.now_ms() + ARCHIVE_PAUSE_MS
             return not error.retryable
         return True

@@ -4,7 +4,8 @@ Each step belongs to the version that it leads to, and is for good once that ver
 file of any earlier version takes all steps after its own, in order, in one transaction, when its
 tenant wakes. A crash before the commit leaves the file as it was.
 
-A step is only for what an existing file lacks; `schema` says what a new one has.
+A step is only for what an existing file lacks; `schema` says what a new one has. When a released
+step's tables change, the step keeps its statements as they were, and another step follows.
 """
 
 from __future__ import annotations

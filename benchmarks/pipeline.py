@@ -47,6 +47,7 @@ class CountingDisk(OsDisk):
     """Count what is synced."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.counts: Counter[str] = Counter()
 
     def step(self, label: str) -> None:

@@ -8,9 +8,10 @@ of it, and every failure has the one shape of `replies.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from raydo.actors.costs import Prices
 from raydo.gateway import dashboard
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
@@ -30,11 +32,14 @@ from raydo.gateway.capnweb_socket import CapnWebSocket
 from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
+from raydo.gateway.exposition import Exposition
 from raydo.gateway.frame_socket import FrameSocket, speaks_frames
 from raydo.gateway.governance import governance
 from raydo.gateway.intake import Intake
 from raydo.gateway.key_routes import key_routes
+from raydo.gateway.machine import machine
 from raydo.gateway.metrics import Metrics
+from raydo.gateway.monitor import SOCKET_PATH, Monitor
 from raydo.gateway.operations import operations
 from raydo.gateway.preferring import preferring
 from raydo.gateway.probes import probes
@@ -42,6 +47,7 @@ from raydo.gateway.queries import Queries
 from raydo.gateway.replies import failure, http_failure
 from raydo.gateway.rpc import Rpc
 from raydo.gateway.schema import merge
+from raydo.gateway.traces import tracing_from
 from raydo.gateway.vendors import routes
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 
@@ -49,9 +55,6 @@ _ABOUT: Final = (
     "An analytics backend of its own for every tenant. A request names its tenant in `X-Tenant` "
     "or `?tenant=`; without one it is `default`. Every failure has one shape, with a stable `code`."
 )
-
-
-SOCKET_PATH: Final = "/rpc"
 
 
 class Gateway(FastAPI):
@@ -76,10 +79,16 @@ class Gateway(FastAPI):
         self.socket = socket
         self._frames = frames
         self._hot = hot
-        self._door = door(self._inside)
+        self.door = door(self._inside)
+        self._enter: ASGIApp = self.door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._door(scope, receive, send)
+        await self._enter(scope, receive, send)
+
+    def watch(self, monitor: Callable[[ASGIApp, Mapping[Any, str]], Monitor]) -> None:
+        """Note every request, those that the door refuses included."""
+        hot = {endpoint: path for (_, path), endpoint in self._hot.items()}
+        self._enter = monitor(self.door, hot)
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] == SOCKET_PATH:
@@ -93,8 +102,18 @@ class Gateway(FastAPI):
             await endpoint(scope, receive, send)
 
 
-def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = False) -> Gateway:
-    """Make the application around a runtime that may still be starting."""
+def create_app(
+    backend: Backend,
+    *,
+    domain: str | None = None,
+    keyed: bool = False,
+    data: Path | None = None,
+    prices: Prices | None = None,
+) -> Gateway:
+    """Make the application around a runtime that may still be starting.
+
+    `data` is the folder whose disk and backups `/metrics` tells of, and whose costs are told.
+    """
     access = Access(backend, keyed=keyed, domain=domain)
     bodies = Bodies()
     capnweb = CapnWeb(backend, bodies, access)
@@ -106,6 +125,9 @@ def create_app(backend: Backend, *, domain: str | None = None, keyed: bool = Fal
     )
     app.include_router(probes(backend))
     app.include_router(operations(backend, access))
+    exposition = Exposition(backend, data, app.door.inside)
+    app.watch(partial(Monitor, requests=exposition.requests, tracing=tracing_from()))
+    app.include_router(machine(backend, access, exposition, data, prices or Prices()))
     app.include_router(key_routes(backend, access))
     app.include_router(governance(backend, access))
     app.include_router(preferring(backend, access))

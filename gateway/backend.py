@@ -11,6 +11,7 @@ from typing import Any
 
 from raydo.actors.administration import SERVER, Administration
 from raydo.actors.analytics import Analytics
+from raydo.actors.figures import Fleet
 from raydo.actors.runtime import Served
 from raydo.gateway.bells import Bells
 from raydo.pipelining.connection import Acting, Connection
@@ -80,6 +81,18 @@ class Backend:
         self.check()
         assert self._served is not None
         return await self._served.runtime.roster()
+
+    async def figures(self) -> Fleet:
+        """Tell the figures of the processes that hold this machine's objects."""
+        self.check()
+        assert self._served is not None
+        return await self._served.runtime.figures()
+
+    async def drain(self, noun: Noun | None = None) -> list[str]:
+        """Bring the databases of this machine's objects up to date: see `Runtime.drain`."""
+        self.check()
+        assert self._served is not None
+        return await self._served.runtime.drain(noun)
 
     def analytics(self, tenant: str, by: str = "") -> Stub[Analytics]:
         """Return the stub of one tenant's Analytics object, for a caller that the audit log names."""

@@ -15,11 +15,16 @@ from typing import Final
 
 import typer
 
+from raydo.actors.logs import Format
 from raydo.actors.settings import Settings, lake_properties
 from raydo.gateway import govern_command, options
+from raydo.gateway.backup_command import backup, restore
+from raydo.gateway.doctor_command import doctor
 from raydo.gateway.keys_command import keys_app
 from raydo.gateway.metrics_command import metrics_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
+from raydo.gateway.tail_command import tail
+from raydo.gateway.verify_command import verify
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
 
@@ -38,6 +43,11 @@ app = typer.Typer(
 
 
 app.add_typer(keys_app, name="keys")
+app.command()(backup)
+app.command()(restore)
+app.command()(verify)
+app.command()(doctor)
+app.command()(tail)
 govern_command.add_to(app)
 app.add_typer(metrics_app)
 
@@ -63,8 +73,11 @@ def serve(
     archive_age_seconds: options.ArchiveAge = LAKE_AGE_S,
     domain: options.Domain = None,
     keys: options.Keys = False,
+    log_format: options.LogFormat = "text",
+    prices: options.PricesFile = None,
 ) -> None:
     """Run the gateway and its objects until Ctrl-C."""
+    from raydo.actors.costs import read_prices
     from raydo.gateway.serve import Plan
     from raydo.gateway.serve import serve as run
 
@@ -77,8 +90,19 @@ def serve(
         cluster=cluster,
         lake={} if lake is None else _properties(lake),
         archive_age_s=archive_age_seconds,
+        log_format=_log_format(log_format),
     )
-    run(Plan(settings, host=host, port=port, embedded=embedded, domain=domain, keyed=keys))
+    run(
+        Plan(
+            settings,
+            host=host,
+            port=port,
+            embedded=embedded,
+            domain=domain,
+            keyed=keys,
+            prices=read_prices(prices),
+        )
+    )
 
 
 @app.command("import")
@@ -189,9 +213,11 @@ def archive(
     """Move a tenant's old events into its Iceberg archive now."""
     from raydo.gateway import printing
     from raydo.gateway.archiving import archive_tenant
+    from raydo.gateway.progress import waiting
     from raydo.gateway.target import target
 
-    done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
+    with waiting(f"Archiving {tenant}"):
+        done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
     if json:
         printing.show_json(done)
     else:
@@ -245,6 +271,12 @@ def demo(*, url: Url = None, key: Key = None, data: Data = None) -> None:
     where = target(url, data, key)
     printing.show_report(asyncio.run(load_demo(where)))
     printing.show_where_to_look(where)
+
+
+def _log_format(text: str) -> Format:
+    if text in {"text", "json"}:
+        return "json" if text == "json" else "text"
+    raise InvalidArgument(f"--log-format is text or json, not {text!r}.")
 
 
 def _properties(text: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ Field = Raw | Unset  # a field of JSON as it was sent, or none
 Fields = dict[str, Raw]
 
 _EMPTY: Final = (Raw(b"null"), Raw(b'""'))
+_EMPTY_CHARS: Final = 4
 _NO_FIELDS: Final = Raw(b"{}")
 _fields: Final = msgspec.json.Decoder(Fields).decode
 _text: Final = msgspec.json.Decoder(str).decode
@@ -159,12 +160,18 @@ def one_key(keys: Iterable[str]) -> str | None:
 
 def given(value: Field) -> bool:
     """Tell whether a field is there and holds something."""
-    return value is not msgspec.UNSET and value not in _EMPTY
+    if value is msgspec.UNSET:
+        return False
+    assert isinstance(value, Raw)
+    return len(value) > _EMPTY_CHARS or value not in _EMPTY
 
 
 def first(*values: Field) -> Field:
     """Give the first field that holds something."""
-    return next((value for value in values if given(value)), msgspec.UNSET)
+    for value in values:
+        if given(value):
+            return value
+    return msgspec.UNSET
 
 
 def opened(value: Field) -> Raw:

@@ -52,6 +52,10 @@ class Door:
         finally:
             self._inside[kind] -= 1
 
+    def inside(self, kind: str = "http") -> int:
+        """Count the requests that are being worked on, or the sockets."""
+        return self._inside[kind]
+
     def _admit(self, scope: Scope, kind: str) -> None:
         if not self._keyed:
             check_local(header(scope, b"host"), header(scope, b"origin"))

@@ -9,7 +9,9 @@ import typer
 from raydo.gateway import options
 from raydo.gateway.options import Data, Json, Key, Server, Tenant, TokenExpires, Url
 from raydo.gateway.options import Limit as Rows
+from raydo.gateway.progress import waiting
 from raydo.gateway.target import target
+from raydo.pipelining.errors import InvalidArgument
 
 
 def audit(
@@ -36,17 +38,29 @@ def audit(
 def erase(
     *,
     tenant: Tenant = "default",
-    user: options.User,
+    user: options.User = None,
+    all_: options.All = False,
+    yes: options.Yes = False,
     url: Url = None,
     key: Key = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Erase one user everywhere: log, database, rollups, archive and its snapshots."""
+    """Erase one user everywhere (log, database, rollups, archive, snapshots), or with --all a tenant."""
     from raydo.gateway import printing
-    from raydo.gateway.erasing import erase_user
+    from raydo.gateway.erasing import erase_tenant_at, erase_user
 
-    erased = asyncio.run(erase_user(target(url, data, key), tenant, user))
+    if all_ == (user is not None):
+        raise InvalidArgument("Give --user U, or --all for the whole tenant.")
+    if user is None:
+        if not yes and typer.prompt(f"Type {tenant!r} to erase all of it") != tenant:
+            raise InvalidArgument("Nothing was erased.")
+        with waiting(f"Erasing {tenant}"):
+            asyncio.run(erase_tenant_at(target(url, data, key), tenant))
+        typer.echo(f"Nothing of {tenant} is left.", err=True)
+        return
+    with waiting(f"Erasing a person of {tenant}"):
+        erased = asyncio.run(erase_user(target(url, data, key), tenant, user))
     if json:
         printing.show_json(erased)
     else:
@@ -67,7 +81,8 @@ def export(
     """Write a tenant's events into a file, from which `raydo import` brings them back."""
     from raydo.gateway.saving import save_events
 
-    saved = asyncio.run(save_events(target(url, data, key), tenant, file, (since, to, tz)))
+    with waiting(f"Exporting {tenant}"):
+        saved = asyncio.run(save_events(target(url, data, key), tenant, file, (since, to, tz)))
     typer.echo(f"{saved:,} events are in {file}.", err=True)
 
 

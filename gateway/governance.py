@@ -12,19 +12,22 @@ from starlette.responses import Response, StreamingResponse
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.caller import SERVER_KIND
-from raydo.gateway.erasing import erase_now
+from raydo.gateway.erasing import erase_now, erase_tenant
 from raydo.gateway.exporting import MEDIA_TYPES, format_of, written
 from raydo.gateway.gate import Gate
 from raydo.gateway.replies import answer
+from raydo.pipelining.errors import InvalidArgument
 
 EVENTS: Final = "x-raydo-events"  # how many an export has, if nobody is erased meanwhile
 
 
 class EraseRequest(BaseModel):
-    """The body of POST /admin/erase."""
+    """The body of POST /admin/erase: a user of a tenant, or all of it, confirmed by its id."""
 
     tenant: str | None = None
-    user_id: str
+    user_id: str | None = None
+    all: bool = False
+    confirm: str | None = None
 
 
 class Wanted(BaseModel):
@@ -58,8 +61,17 @@ def governance(backend: Backend, access: Access) -> APIRouter:
             rows = await backend.analytics(owner, caller.by).audit.list(before, limit)
         return answer({"rows": rows})
 
-    @router.post("/erase", summary="Erase one user everywhere; the reply is the receipt")
+    @router.post("/erase", summary="Erase one user everywhere, or a tenant; answers the receipt")
     async def erase(request: Request, what: EraseRequest) -> Response:
+        if what.all == (what.user_id is not None):
+            raise InvalidArgument("Name a user_id, or say all and confirm the tenant's id.")
+        if what.user_id is None:
+            caller, owner = await gate.tenant(request, what.tenant)
+            there = [each["object"] for each in await backend.roster() if each["tenant"] == owner]
+            acting = backend.acting(caller.by)
+            done = await erase_tenant(acting, there, owner, what.confirm)
+            access.verdicts.forget_tenant(owner)
+            return answer(done)
         caller, owner = await gate.tenant(request, what.tenant, "erase")
         return answer(await erase_now(backend.analytics(owner, caller.by), what.user_id))
 

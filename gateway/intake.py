@@ -21,13 +21,12 @@ from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies, inline
 from raydo.gateway.delivery import Asked, Delivery, Told
 from raydo.gateway.endpoint import Handler
-from raydo.gateway.origins import Origins
+from raydo.gateway.origins import Origins, key_of
 from raydo.gateway.replies import failure, quota_headers
 from raydo.gateway.tenancy import parameters
 from raydo.pipelining.errors import RaydoError
 from raydo.pipelining.method import Needs
 
-_KEYS: Final = ("writeKey", "api_key", "token")  # as clients spell it in an address
 _HISTORICAL: Final = {"1", "true"}
 
 
@@ -60,17 +59,15 @@ class Intake:
         query = parameters(scope)
         historical = way.historical and query.get("historical") in _HISTORICAL
         needs: Needs = "admin" if historical else "write"  # who states an event's own receipt
-        key = next((query[name] for name in _KEYS if query.get(name)), None)
+        key = key_of(query)
         known = key is not None or self._access.has_key(scope)
         if known:  # nobody else's body is worth reading first
-            tenant = await self._access.tenant(scope, query, needs, key)
-            await self.origins.check(scope, tenant)
+            tenant = await self._admit(scope, query, needs, key)
         try:
             async with self._bodies.read(scope, receive) as body:
                 delivery = await inline(way.read, body, Asked(query, dict(scope["headers"])))
                 if not known:
-                    tenant = await self._access.tenant(scope, query, needs, delivery.key)
-                    await self.origins.check(scope, tenant)
+                    tenant = await self._admit(scope, query, needs, delivery.key)
                     known = True
                 done = await self._ingest(tenant, delivery, historical=historical)
             response = way.reply(delivery.tell(done), delivery)
@@ -82,6 +79,13 @@ class Intake:
             if "quota" in done:
                 response.headers.update(quota_headers(done["quota"]))
         return self.origins.mark(scope, response)
+
+    async def _admit(
+        self, scope: Scope, query: dict[str, str], needs: Needs, key: str | None
+    ) -> str:
+        caller, tenant = await self._access.admitted(scope, query, needs, key)
+        await self.origins.check(scope, caller, tenant)
+        return tenant
 
     async def _ingest(self, tenant: str, delivery: Delivery, *, historical: bool) -> Ingested:
         sent_at = delivery.sent_at

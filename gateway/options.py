@@ -110,6 +110,24 @@ Domain = Annotated[
         help="Name tenants by host: `acme.localhost` under --domain localhost.",
     ),
 ]
+PricesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        envvar="RAYDO_PRICES",
+        dir_okay=False,
+        metavar="FILE",
+        help="What the machine costs, for /admin/costs; by default $5 a month.",
+    ),
+]
+LogFormat = Annotated[
+    str,
+    typer.Option(
+        envvar="RAYDO_LOG_FORMAT",
+        metavar="text|json",
+        help="How the log is written: for people, or one JSON object a line.",
+    ),
+]
 Keys = Annotated[
     bool,
     typer.Option(
@@ -250,8 +268,10 @@ AcceptLoss = Annotated[
 ]
 
 # Of an erasure
+All = Annotated[bool, typer.Option("--all", help="The whole tenant: its folder goes.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 User = Annotated[
-    str, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
+    str | None, typer.Option("--user", "-u", metavar="U", help="Whom: any id of that person.")
 ]
 
 # Of an export

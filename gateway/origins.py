@@ -1,4 +1,5 @@
-"""Which web pages may send events: each tenant says so itself (`origins` in its settings).
+"""Which web pages may send events: each tenant says so itself (`origins` in its settings), and a
+browser key says so for itself.
 
 Only routes that take events answer pages of other sites at all. A browser names the page's origin
 in every such request, so it is compared with the tenant's list before anything is taken; a request
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +24,14 @@ from starlette.types import Receive, Scope
 
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
+from raydo.gateway.caller import Caller
 from raydo.gateway.headers import header
 from raydo.gateway.replies import failure
 from raydo.gateway.tenancy import parameters
 from raydo.pipelining.errors import Forbidden, RaydoError
 from raydo.pipelining.limits import ORIGINS_KNOWN_MAX, ORIGINS_S, PREFLIGHT_S
 
+_KEYS: Final = ("writeKey", "api_key", "token")
 _EXPOSED: Final = "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset"
 _METHODS: Final = "POST, OPTIONS"
 _HEADERS_CHARS_MAX: Final = 2_000  # of the names that a browser asks for
@@ -45,14 +48,16 @@ class Origins:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
 
-    async def check(self, scope: Scope, tenant: str) -> None:
-        """Refuse what a page sends that the tenant does not list.
+    async def check(self, scope: Scope, caller: Caller, tenant: str) -> None:
+        """Refuse what a page sends that neither its key nor the tenant lists.
 
         Raises:
             Forbidden: it is such a page.
         """
         origin = _origin(scope)
         if origin is None or not self._access.keyed or _is_own(scope, origin):
+            return
+        if caller.origins is not None:  # a browser key: it was let in for this very origin
             return
         if origin not in await self._listed(tenant):
             raise Forbidden(
@@ -72,11 +77,11 @@ class Origins:
     async def preflight(self, scope: Scope, _receive: Receive) -> Response:
         """Say whether a page may send what it is about to send."""
         query = parameters(scope)
-        key = query.get("writeKey") or query.get("api_key") or query.get("token")
+        key = key_of(query)
         try:
             if key is not None or not self._access.keyed:
-                tenant = await self._access.tenant(scope, query, "write", key)
-                await self.check(scope, tenant)
+                caller, tenant = await self._access.admitted(scope, query, "write", key)
+                await self.check(scope, caller, tenant)
         except RaydoError as error:
             return failure(error)
         response = Response(status_code=204)
@@ -100,6 +105,11 @@ class Origins:
             while len(self._known) > ORIGINS_KNOWN_MAX:
                 self._known.popitem(last=False)
         return known[1]
+
+
+def key_of(query: Mapping[str, str]) -> str | None:
+    """Find a key in an address, as clients spell it there."""
+    return next((query[name] for name in _KEYS if query.get(name)), None)
 
 
 def _origin(scope: Scope) -> str | None:

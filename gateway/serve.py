@@ -22,10 +22,12 @@ import uvicorn
 import uvloop
 from rich.console import Console
 
+from raydo.actors import logs
 from raydo.actors.claim import token_path
+from raydo.actors.costs import Prices
 from raydo.actors.runtime import Served, serve_runtime
 from raydo.actors.settings import Settings
-from raydo.gateway.app import create_app
+from raydo.gateway.app import Gateway, create_app
 from raydo.gateway.backend import Backend
 from raydo.gateway.door import is_loopback
 from raydo.gateway.keyring import Keyring
@@ -47,6 +49,7 @@ class Plan:
     embedded: bool = False
     domain: str | None = None
     keyed: bool = False
+    prices: Prices = field(default_factory=Prices)
 
 
 class Server(uvicorn.Server):
@@ -91,10 +94,11 @@ class Run:
 
     def _server(self, backend: Backend) -> Server:
         config = uvicorn.Config(
-            create_app(backend, domain=self.plan.domain, keyed=self.plan.keyed),
+            self._app(backend),
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=BODY_BYTES_MAX,
+            ws_per_message_deflate=False,  # 300 KB a socket, for messages that are mostly short
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -103,6 +107,16 @@ class Run:
             timeout_graceful_shutdown=REQUESTS_END_S,
         )
         return Server(config)
+
+    def _app(self, backend: Backend) -> Gateway:
+        plan = self.plan
+        return create_app(
+            backend,
+            domain=plan.domain,
+            keyed=plan.keyed,
+            data=plan.settings.data,
+            prices=plan.prices,
+        )
 
     async def _open(self) -> Served:
         # A busy object's callers are told so, instead of waiting here where nothing bounds them.
@@ -177,6 +191,7 @@ def serve(plan: Plan) -> None:
     """
     # A console script has its own folder there instead; a user's objects lie where they started us.
     sys.path.insert(0, str(Path.cwd()))
+    logs.use(plan.settings.log_format)
     with (
         bind(plan.host, plan.port, keyed=plan.keyed) as listener,
         asyncio.Runner(loop_factory=_loop) as runner,

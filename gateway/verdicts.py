@@ -94,6 +94,12 @@ class Verdicts:
             if verdict.caller is not None and verdict.caller.key_id == key_id:
                 del self._known[hashed]
 
+    def forget_tenant(self, tenant: str) -> None:
+        """Ask again about every key of a tenant that was erased."""
+        for hashed, verdict in list(self._known.items()):
+            if verdict.caller is not None and verdict.caller.tenant == tenant:
+                del self._known[hashed]
+
     def _remembered(self, hashed: str) -> _Verdict | None:
         verdict = self._known.get(hashed)
         return verdict if verdict is not None and self._clock() < verdict.until else None

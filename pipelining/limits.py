@@ -33,9 +33,10 @@ OUTBOX_BYTES_MAX: Final = 64 * 1024 * 1024  # the same bound in bytes
 SESSION_REPLIES_MAX: Final = (
     1_024  # frames a session may have unacknowledged, so what a receiver remembers
 )
-SESSIONS_MAX: Final = (
-    4_096  # sessions a tenant remembers; the one unused for longest is forgotten first
-)
+# Sessions a tenant remembers, those of other objects' letters included; the one unused for longest is
+# forgotten first, and a retry from it would then be applied anew. On disk each is about 100 bytes.
+SESSIONS_MAX: Final = 50_000
+SESSIONS_HELD_MAX: Final = 4_096  # of these in memory
 REPLY_KEPT_BYTES_MAX: Final = (
     16 * 1024
 )  # a larger reply of a program with effects is not kept for a retry
@@ -44,6 +45,9 @@ NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the ne
 CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
 CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
 CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
+# Of the answers to a convoy, and again of the values that it puts in: a link of a few bytes may
+# bring as many as a frame has. Whoever is over it is told to come again alone, outside the convoy.
+CONVOY_BYTES_MAX: Final = ENVELOPE_BYTES_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
@@ -176,6 +180,7 @@ USER_SET_PARTS_MAX: Final = 32  # additions to a larger set before it is written
 USER_SETS_HELD_MAX: Final = 256  # sets that a merge or an erasure brings into memory at once
 USER_SETS_READ_MAX: Final = 96  # sets that one SELECT brings into memory: a day of a busy tenant
 ROLLUP_STRETCH_DAYS: Final = 100  # days that are computed in one pass; more go in several
+DAYS_TOLD_MAX: Final = 32  # answers about days that a tenant remembers until something changes
 LOOKUP_KEYS_MAX: Final = 512  # keys that one SELECT asks for
 
 # Message ids received (dedupe)
@@ -249,6 +254,14 @@ REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered
 STARTUP_WAIT_S: Final = 90.0  # how long a command waits for a gateway that still starts
 COMMAND_TIMEOUT_S: Final = 120.0  # one call of a command; a large import may queue for long
 
+VERIFY_ROWS: Final = 10_000  # rows that a verification reads at a time
+DRIFTS_MAX: Final = 100  # figures that differ which it names; it counts them all
+BACKUP_PIECE_BYTES: Final = 1024 * 1024  # what a changed page costs a backup, before deflation
+BACKUP_TRIES_MAX: Final = 5  # to copy a tenant whose archive moves on meanwhile
+RESTORED_SEQS: Final = 500_000  # events that may have come after a backup, and be lost, before a
+# subscription's cursor from then could be taken for one of the restored tenant
+SLOW_REQUEST_S: Final = 2.0  # a request that takes longer stands in the log
+SCRAPE_S_MAX: Final = 5.0  # for the hosts' figures; Prometheus gives up after ten by default
 METRICS_S: Final = 5.0  # how often a host sets its Ray metrics; Ray reports them every few seconds
 
 # Turns that run away

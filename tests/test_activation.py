@@ -23,7 +23,7 @@ from raydo.pipelining.errors import (
     StorageFull,
 )
 from raydo.pipelining.frame import APPLIED, GAP, KNOWN, Call, Entry, Program, Reply
-from raydo.pipelining.limits import REPLY_KEPT_BYTES_MAX, SESSIONS_MAX, SESSIONS_PER_TIDY
+from raydo.pipelining.limits import REPLY_KEPT_BYTES_MAX, SESSIONS_PER_TIDY
 from raydo.pipelining.method import call, cast
 from raydo.pipelining.noun import Noun
 
@@ -297,9 +297,13 @@ def test_a_late_copy_of_a_settled_program_is_not_applied(live: Any, crash: bool)
     assert reply(ledger.apply(entry(ledger, 4, 3, ("total", "x")))[0]) == [3]
 
 
-def test_sessions_on_disk_are_bounded_and_the_longest_unused_goes_first(live: Any) -> None:
+def test_sessions_on_disk_are_bounded_and_the_longest_unused_goes_first(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 1_000
+    monkeypatch.setattr("raydo.actors.drain.SESSIONS_MAX", most)
     ledger = live(Ledger)
-    sessions = [os.urandom(16) for _ in range(SESSIONS_MAX + 600)]
+    sessions = [os.urandom(16) for _ in range(most + 600)]
     count = program(("count", "x"))
     for start in range(0, len(sessions), 50):
         ledger.clock.advance(milliseconds=1)
@@ -307,12 +311,31 @@ def test_sessions_on_disk_are_bounded_and_the_longest_unused_goes_first(live: An
         ledger.activation.drain()
 
     [(kept,)] = on_disk(ledger.data, "SELECT count(*) FROM _raydo_sessions")
-    assert SESSIONS_MAX <= kept <= SESSIONS_MAX + SESSIONS_PER_TIDY
+    assert most <= kept <= most + SESSIONS_PER_TIDY
     names = {name for (name,) in on_disk(ledger.data, "SELECT session FROM _raydo_sessions")}
     assert sessions[0] not in names
     assert sessions[-1] in names
     replies = on_disk(ledger.data, "SELECT count(*) FROM _raydo_replies")
     assert replies == [(kept,)]
+
+
+def test_a_session_that_left_memory_is_still_known(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = 50
+    monkeypatch.setattr("raydo.actors.sessions.SESSIONS_HELD_MAX", held)
+    ledger = live(Ledger)
+    count = program(("count", "x"))
+    first = os.urandom(16)
+    others = [os.urandom(16) for _ in range(3 * held)]
+    for start in range(-50, len(others), 50):
+        names = [first] if start < 0 else others[start : start + 50]
+        ledger.apply(*[Entry(name, 1, 0, count) for name in names])
+        ledger.activation.drain()
+
+    before = ledger.call("total", "x")
+    ledger.apply(Entry(first, 1, 0, count))
+    assert ledger.call("total", "x") == before
 
 
 def test_what_is_no_program_fails_alone_and_the_session_goes_on(live: Any) -> None:

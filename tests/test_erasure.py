@@ -356,3 +356,88 @@ def test_months_are_counted_back_from_the_local_day() -> None:
     for months, day in ((1, (2026, 2, 28)), (13, (2025, 2, 28)), (3, (2025, 12, 31))):
         begin = datetime(*day, tzinfo=ZoneInfo(berlin))
         assert keeps_from_ms(at_ms, months, berlin) == int(begin.timestamp() * 1_000)
+
+
+# A whole tenant
+
+
+async def test_a_tenant_that_is_erased_leaves_nothing_but_a_row(keyed: Keyed) -> None:
+    for name in ("acme", "globex"):
+        write = await keyed.key("write", name)
+        await keyed.ask("POST", "/track", write, json={"event": "A", "userId": ALICE})
+    server, admin = await keyed.key("server"), await keyed.key("admin")
+    write = await keyed.key("write")
+    body: dict[str, Any] = {"tenant": "acme", "all": True}
+    for wrong in (body, body | {"confirm": "globex"}, body | {"confirm": "acme", "user_id": "x"}):
+        assert (await keyed.ask("POST", "/admin/erase", server, json=wrong)).status_code == 400
+    confirmed = body | {"confirm": "acme"}
+    assert (await keyed.ask("POST", "/admin/erase", write, json=confirmed)).status_code == 403
+
+    done = await keyed.ask("POST", "/admin/erase", admin, json=confirmed)
+
+    assert done.status_code == 200, done.text
+    listed = (await keyed.ask("GET", "/admin/tenants", server)).json()["tenants"]
+    assert {each["tenant"] for each in listed if each["object"] == "Analytics"} == {"globex"}
+    served = keyed.backend._served
+    assert served is not None
+    data = served.runtime._settings.data  # type: ignore[attr-defined]
+    assert [path.name.partition("-")[0] for path in (data / "Analytics").iterdir()] == ["globex"]
+    again = await keyed.ask("POST", "/track", write, json={"event": "A"})
+    assert again.status_code == 401  # its keys went with it
+    rows = (await keyed.ask("GET", "/admin/audit?kind=server", server)).json()["rows"]
+    assert rows[0]["action"] == "tenant_erased"
+    assert rows[0]["detail"] == {"tenant": "acme", "objects": ["Analytics"]}
+    assert rows[0]["by"].startswith("admin:")
+
+
+def test_whoever_comes_after_begins_anew(books: Books) -> None:
+    books.fill()
+    while books.world.wait(books.stub.erase_everything("acme")):
+        time.sleep(0.02)
+    assert not list(books.world.data.glob("*/*"))
+    books.events = []
+    books.track("A", ALICE, days_ago=1)
+    books.check()
+    books.world.crash()
+    books.check()
+
+
+def test_what_a_crash_left_of_a_tenant_is_swept(books: Books) -> None:
+    from raydo.actors.due import scan
+
+    books.track("A", ALICE, days_ago=1)
+    books.world.crash()
+    folder = tenant.folder(books.world.data, NOUN)
+    folder.rename(folder.with_name(f"{folder.name}.gone"))
+    assert not list(tenant.tenants(books.world.data))
+    assert list(scan(books.world.data)) == []
+    assert traces(books.world.data, {ALICE}) == []
+
+
+def test_by_command_a_tenant_goes(tmp_path: Path) -> None:
+    source = tmp_path / "in.ndjson"
+    source.write_text(f'{{"event":"A","userId":"{ALICE}"}}\n')
+    data = str(tmp_path / "data")
+    main_ok(["import", str(source), "-t", "acme", "--data", data])
+    main_ok(["erase", "-t", "acme", "--all", "--yes", "--data", data])
+    assert traces(tmp_path / "data", {ALICE}) == []
+    assert not list((tmp_path / "data" / "Analytics").iterdir())
+
+
+@pytest.mark.slow
+def test_an_archive_elsewhere_goes_with_its_tenant(tmp_path: Path) -> None:
+    from raydo.actors.settings import Settings
+    from raydo.actors.world import World
+
+    warehouse = tmp_path / "warehouse"
+    catalog = {"uri": f"sqlite:///{tmp_path / 'catalog.db'}", "warehouse": str(warehouse)}
+    warehouse.mkdir()
+    with World(tmp_path / "data", settings=Settings(lake={"type": "sql", **catalog})) as world:
+        books = Books(world)
+        books.fill()
+        books.archive()
+        assert traces(warehouse, {ALICE})
+        while world.wait(books.stub.erase_everything("acme")):
+            time.sleep(0.05)
+    assert not [path for path in warehouse.rglob("*") if path.is_file()]
+    assert traces(tmp_path, {"acme"}) == []

@@ -358,6 +358,21 @@ def test_whatever_passes_sqlite_can_read() -> None:
     db.close()
 
 
+@pytest.mark.parametrize("name", ["größe", "a/b", "😀", "it's", "tab\there", 'colon": x'])
+@pytest.mark.parametrize("space", ["", " "])
+def test_a_property_is_found_by_its_name_however_its_client_escaped_it(
+    name: str, space: str
+) -> None:
+    escaped = json.dumps(name).replace("/", "\\/")
+    value = json.dumps('ü\\": {"ü": 1')
+    text = raw(f'{{"event":"a","properties":{{{escaped}{space}: {value}, "in":{{{escaped}:1}}}}}}')
+
+    assert json.loads(text.properties) == {name: 'ü\\": {"ü": 1', "in": {name: 1}}
+    assert value in text.properties  # the values stay as they came
+    if '"' not in name and "\t" not in name:
+        assert f'"{name}"' in text.properties
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_dict_with_a_number_that_json_lacks_is_refused(number: float) -> None:
     with pytest.raises(InvalidEvent, match=r"`\$\.properties\.a\[1\]\.b`: .* no number of JSON"):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raydo.actors.world import World
 
 DAY_MS = 86_400_000
-COLUMNS = "id, event, user_id, anonymous_id, timestamp, received_at, properties, context, flags & 3"
+COLUMNS = "id, event, user_id, person_id, anonymous_id, timestamp, received_at, properties, context, flags & 3"
 
 
 def events(now_ms: int) -> list[dict[str, Any]]:
@@ -87,7 +87,8 @@ def exported(world: World, stub: Any, made: exporting.Format) -> bytes:
     return world._in_loop(write())
 
 
-@pytest.mark.parametrize("name", ["ndjson", pytest.param("parquet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ndjson", "parquet"])
 def test_an_import_of_an_export_gives_the_same_answers(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -214,6 +214,7 @@ class Crashing(OsDisk):
     """Ends the process at the n-th moment that the code names."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.crash_at: int | None = None
         self.steps: list[str] = []
 

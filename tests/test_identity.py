@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.kin import Kin
+from sim.model_kin import Kin
 
 from raydo.actors.analytics import Analytics
 from raydo.actors.buckets import BUCKET_MS

@@ -286,6 +286,7 @@ class CrashingDisk(OsDisk):
     """A disk that ends the process at the n-th step, and whose power may be cut."""
 
     def __init__(self, source: random.Random) -> None:
+        super().__init__()
         self._source = source
         self.steps_left = source.randrange(1, 60)
         self.crashed_at = ""

@@ -120,6 +120,19 @@ async def test_pages_send_only_from_the_origins_that_their_tenant_lists(keyed: K
     assert (await keyed.ask("GET", "/stats", admin)).json()["events"] == {"a": 3}
 
 
+async def test_a_browser_key_sends_from_its_own_pages_though_the_tenant_lists_none(
+    keyed: Keyed,
+) -> None:
+    made = await keyed.keyring.create("browser", "acme", bounds={"origins": [SHOP]})
+    url = f"/raydo?writeKey={made['key']}"
+    for origin, status in ((SHOP, 200), (EVIL, 403), ("http://raydo.example", 403), (None, 403)):
+        headers = {} if origin is None else {"origin": origin}
+        for method in ("POST", "OPTIONS"):
+            reply = await keyed.client.request(method, url, json={"batch": [CALL]}, headers=headers)
+            assert reply.status_code in {status, 204 if status == 200 else status}, origin
+            assert (reply.headers.get("access-control-allow-origin") == SHOP) == (origin == SHOP)
+
+
 async def test_a_browser_that_asks_first_hears_what_the_page_may_do(keyed: Keyed) -> None:
     key, admin = await keyed.key("write"), await keyed.key("admin")
     await keyed.ask("PATCH", "/settings", admin, json={"origins": [SHOP]})
@@ -191,3 +204,39 @@ async def test_the_script_is_served_with_a_tag_and_to_every_page(keyed: Keyed) -
     assert "globalPrivacyControl" in reply.text
     again = await keyed.client.get("/raydo.js", headers={"if-none-match": reply.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "bodies"),
+    [
+        ("/v1/batch", [
+            {"batch": [{"type": "page", "anonymousId": "x"}]},
+            {"batch": [{"type": "identify", "anonymousId": "x", "userId": "ada"}]},
+            {"batch": [{"type": "track", "event": "a", "userId": "old"}]},
+            {"batch": [{"type": "alias", "previousId": "old", "userId": "ada"}]},
+        ]),
+        ("/batch/", [
+            {"event": "$pageview", "distinct_id": "x", "properties": {"$is_identified": False}},
+            {"event": "$identify", "distinct_id": "ada", "properties": {"$anon_distinct_id": "x"}},
+            {"event": "a", "distinct_id": "old"},
+            {"event": "$create_alias", "properties": {"distinct_id": "old", "alias": "ada"}},
+        ]),
+        ("/mixpanel/track", [
+            {"event": "a", "properties": {"distinct_id": "$device:x", "$device_id": "x"}},
+            {"event": "a", "properties": {"distinct_id": "ada", "$user_id": "ada", "$device_id": "x"}},
+            {"event": "a", "properties": {"distinct_id": "old"}},
+            {"event": "$merge", "properties": {"$distinct_ids": ["ada", "old"]}},
+        ]),
+    ],
+    ids=["segment", "posthog", "mixpanel"],
+)  # fmt: skip
+async def test_one_person_is_one_whichever_vendors_client_says_so(
+    gateway: httpx.AsyncClient, path: str, bodies: list[Any]
+) -> None:
+    for body in bodies:
+        assert (await gateway.post(path, json=body)).status_code == 200
+    sql = "SELECT DISTINCT person_id FROM events"
+    rows = (await gateway.post("/query", json={"sql": sql})).json()["rows"]
+    assert rows == [{"person_id": "ada"}]
+    [today] = (await gateway.get("/dau?days=1")).json()
+    assert (today["dau"], today["events"]) == (1, 4)

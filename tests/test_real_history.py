@@ -144,6 +144,7 @@ from collections import Counter
 import duckdb
 from pyiceberg.catalog import load_catalog
 
+duckdb.execute("SET enable_progress_bar = false")  # it would print among the rows
 for name, catalog, namespace in json.load(sys.stdin):
     table = load_catalog("raydo", type="sql", uri=f"sqlite:///{catalog}").load_table(f"{namespace}.events")
     columns = ("id", "event", "user_id", "timestamp")

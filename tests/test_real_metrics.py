@@ -133,5 +133,6 @@ def test_every_metric_of_every_tenant_equals_a_plain_computation(how: int, tmp_p
                 world.wait(stub.ingest([wire(row) for row in sent[start : start + BATCH]]))
             visits = [visit(row) for row in events]
             check(world, stub, visits, ZONES[(at + how) % 4])
-            archive(world, stub)
-            check(world, stub, visits, ZONES[(at + how + 1) % 4])
+            if at % 3 == how:  # each tenant's archive is asked after one of the three ways
+                archive(world, stub)
+                check(world, stub, visits, ZONES[(at + how + 1) % 4])

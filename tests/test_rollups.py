@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydo.actors import people, rollups, usersets
+from raydo.actors import event_names, people, usersets
 from raydo.actors.buckets import BUCKET_MS
 from raydo.actors.database import Database
 from raydo.actors.rollups import RolledEvent, Rollups
@@ -193,7 +193,7 @@ def test_users_of_a_span_are_persons_of_its_buckets() -> None:
 
 
 def test_event_names_over_the_limit_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "EVENT_NAMES_MAX", 3)
+    monkeypatch.setattr(event_names, "EVENT_NAMES_MAX", 3)
     opened = Opened()
     opened.apply(*(event(name=f"event {n}") for n in range(5)))
     opened.apply(event(name="event 9"), event(name="event 0"), event(name="(other)"))
@@ -254,6 +254,22 @@ def test_what_was_rolled_back_is_not_remembered(undo: str) -> None:
     assert opened.rollups.first_seen("eve") == NOON
     names = dict(opened.database.run("SELECT name, person FROM _raydo_users"))
     assert names == {"alice": 1, "bob": 2, "dan": 3, "eve": 4} or len(set(names.values())) == 4
+
+
+@pytest.mark.parametrize("undo", ["ROLLBACK", "ROLLBACK TO before"])
+def test_days_told_inside_a_transaction_that_is_undone_are_not_told_again(undo: str) -> None:
+    opened = Opened()
+    opened.apply(event(user="ann"))
+    opened.database.begin()
+    opened.database.run("SAVEPOINT before")
+    opened.rollups.apply([event(user="bob"), event(user="eve")])
+    assert opened.rollups.days(1, "UTC", None, NOON)[0]["dau"] == 3
+    opened.database.run(undo)
+    assert opened.rollups.days(1, "UTC", None, NOON)[0]["dau"] == 1
+
+    opened.apply(event(user="dan"))
+
+    assert opened.rollups.days(1, "UTC", None, NOON)[0]["dau"] == 2
 
 
 @settings(max_examples=25, deadline=None)

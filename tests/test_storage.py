@@ -57,6 +57,7 @@ class Faulty(OsDisk):
     """A real disk that can be full or broken, and counts what is synced."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.error: int | None = None
         self.steps: Counter[str] = Counter()
 

@@ -160,6 +160,7 @@ class WatchedDisk(OsDisk):
     """Write down which folders are synced."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.synced: list[Path] = []
 
     def sync_folder(self, folder: Path) -> None:

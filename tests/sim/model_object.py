@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sim.model_counters import Tallies
+from sim.model_kin import Kin
 from sim.model_time import local_date, local_hour, next_after, today_back
 from sim.values import ANYTHING, CallFailed, Event, Made, Timer
-from support.kin import Kin
 
 from raydo.actors.lake_runs import weekly_at
 

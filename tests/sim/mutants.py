@@ -278,4 +278,28 @@ MUTANTS = (
 """,
         "",
     ),
+    Mutant(
+        "a call that raised has linked ids",
+        "actors/pipeline.py",
+        "        self.identities.rollback(mark)\n",
+        "",
+    ),
+    Mutant(
+        "who is who is not drained with the events",
+        "actors/drain.py",
+        "            links_of(event for event, _ in events),\n",
+        "            (),\n",
+    ),
+    Mutant(
+        "what waits in the tail is taken for stored",
+        "actors/state.py",
+        "settle(stored=self.storage.drained)",
+        "_new.clear()",
+    ),
+    Mutant(
+        "a merge leaves the earlier buckets as they were",
+        "actors/rollups.py",
+        "        self._sets.move(seen, numbers)\n",
+        "",
+    ),
 )

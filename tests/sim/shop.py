@@ -90,7 +90,8 @@ class SimShop(Analytics):
     @call
     def fail(self, what: str) -> None:
         """Do something of everything, and then raise: nothing of it may stay."""
-        self.track("Failed", {"what": what}, userId="mallory", messageId=f"failed-{what}")
+        about = {"userId": "mallory", "anonymousId": "anon-0", "messageId": f"failed-{what}"}
+        self.track("Failed", {"what": what}, **about)
         self.counters.incr("n:failed")
         if what != "log":
             self.sql("INSERT INTO items VALUES (?, 1)", f"failed-{what}")

@@ -70,6 +70,7 @@ class Deadly(OsDisk):
     """Ends the process at a step."""
 
     def __init__(self, deadly: Step | None = None, saw: Callable[[Step], None] = print) -> None:
+        super().__init__()
         self._deadly = deadly
         self._saw = saw
         self._times: Counter[str] = Counter()

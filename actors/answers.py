@@ -241,7 +241,13 @@ def _recent(connection: sqlite3.Connection, question: Question, stop: Stop) -> d
     """Let SQLite answer."""
     stop.attach(connection.interrupt)
     try:
-        return reader.read(connection, question.sql, question.params, limit=question.limit)
+        return reader.read(
+            connection,
+            question.sql,
+            question.params,
+            limit=question.limit,
+            seconds=question.sqlite_seconds,
+        )
     except RaydoError:
         if stop.requested:
             raise stop.error() from None

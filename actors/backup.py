@@ -8,6 +8,7 @@ earlier one of the same tenant.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from raydo.actors import tenant
 from raydo.actors.backup_point import ELSEWHERE, Point, folder_of
 from raydo.actors.claim import FOLDER
+from raydo.actors.process import running
 from raydo.actors.snapshot import mark_of, take
 from raydo.pipelining.errors import RaydoError
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from raydo.pipelining.noun import Noun
 
 RUNS: Final = "runs"
+_STAGING: Final = "backup-"
 DAY_MS: Final = 86_400_000
 OnTenant = Callable[["Noun"], None]
 
@@ -51,6 +54,7 @@ class Backup:
         self._data = data
         self._vault = vault
         self._points: dict[str, int] | None = None  # the last run's, or nothing yet
+        self._last: dict[str, Point] = {}  # of each tenant, so that none is read each minute
 
     def run(
         self,
@@ -90,6 +94,8 @@ class Backup:
         if last_ms is None:
             last_ms = max(self._vault.moments(place), default=None)
         last = None if last_ms is None else self._point(place, last_ms)
+        if last is not None:
+            self._last[place] = last
         mark = mark_of(home)
         if last is not None and last.mark == mark and last_ms is not None:
             self._note(last, done)
@@ -120,6 +126,7 @@ class Backup:
             files=taken.files,
         )
         self._vault.write(f"{place}/{done.at_ms}.json", point.wire())
+        self._last[place] = point
         done.changed += 1
         done.bytes += point.size
         done.new_bytes += new_bytes
@@ -131,6 +138,9 @@ class Backup:
             done.elsewhere.append(str(point.noun))
 
     def _point(self, place: str, at_ms: int) -> Point | None:
+        known = self._last.get(place)
+        if known is not None and known.at_ms == at_ms:
+            return known
         try:
             return Point.read(self._vault.document(f"{place}/{at_ms}.json"))
         except (FileNotFoundError, ValueError, TypeError, KeyError):
@@ -188,7 +198,10 @@ def _name(noun: Noun) -> str:
 
 def _staging(data: Path) -> tempfile.TemporaryDirectory[str]:
     """Make room for one database's copy, on the disk that has the room for it; litter goes first."""
-    home = data / FOLDER / "backup"
-    shutil.rmtree(home, ignore_errors=True)  # what a killed backup left
-    home.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=home)
+    home = data / FOLDER
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for litter in home.glob(f"{_STAGING}*"):  # of a backup that was killed
+        pid = litter.name.removeprefix(_STAGING).partition("-")[0]
+        if pid.isdigit() and not running(int(pid)):
+            shutil.rmtree(litter, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{_STAGING}{os.getpid()}-", dir=home)

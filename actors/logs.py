@@ -38,7 +38,11 @@ class JsonLines(logging.Formatter):
             line["object"], line["tenant"], line["epoch"] = whose
         if (request := request_id.get()) is not None:
             line["request_id"] = request
-        line |= {name: value for name, value in vars(record).items() if name not in _GIVEN}
+        line |= {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _GIVEN and not name.startswith("_")  # Ray adds one of its own
+        }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)

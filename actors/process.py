@@ -79,5 +79,16 @@ def _started_by_ps(pid: int) -> str | None:
     return done.stdout.strip() or None
 
 
+def running(pid: int) -> bool:
+    """Tell whether there is such a process, be it somebody else's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's, but it runs
+    return True
+
+
 if TYPE_CHECKING:
     _conforms: Processes = OsProcesses()

@@ -61,7 +61,12 @@ class Question:
     @property
     def seconds(self) -> float:
         """How long the answer may take."""
-        return QUERY_HISTORY_S_MAX if self.heavy else QUERY_S_MAX
+        return QUERY_HISTORY_S_MAX if self.heavy or self.shape is not None else QUERY_S_MAX
+
+    @property
+    def sqlite_seconds(self) -> float:
+        """How long SQLite alone may take; a metric's statement is ours, and runs to its end."""
+        return QUERY_S_MAX if self.shape is None else QUERY_HISTORY_S_MAX
 
     def encode(self) -> bytes:
         """Pack the question.

@@ -20,6 +20,7 @@ from raydo.actors import cluster, membership
 from raydo.actors.claim import Claim, in_use, server_of, token_path
 from raydo.actors.place import machine, sweep_sockets
 from raydo.actors.pool import stop_hosts
+from raydo.actors.process import running
 from raydo.actors.site import alone
 from raydo.pipelining.errors import ConnectionLost, DataInUse
 from raydo.pipelining.limits import JOIN_POLL_S, JOIN_S_MAX
@@ -209,16 +210,6 @@ def _passing(error: DataInUse) -> bool:
         case "ray":
             return address is not None and not cluster.reachable(address)
         case "embedded":
-            return not _running(detail["pid"])  # the lock's new holder is about to say so
+            return not running(detail["pid"])  # the lock's new holder is about to say so
         case _:
             return True
-
-
-def _running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's, but it runs
-    return True

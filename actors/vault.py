@@ -105,7 +105,8 @@ class BucketShelf:
         return bool(info.type == self._fs.FileType.File)
 
     def names(self, folder: str) -> list[str]:
-        selector = self._fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
+        path = f"{self._root}/{folder}".rstrip("/")
+        selector = self._fs.FileSelector(path, allow_not_found=True)
         return sorted(info.base_name for info in self._files.get_file_info(selector))
 
     def delete(self, name: str) -> None:
@@ -134,7 +135,7 @@ class Vault:
         except FileNotFoundError:
             if not make:
                 raise InvalidArgument(f"There are no backups of raydo's at {where}.") from None
-            if shelf.names("."):
+            if shelf.names(""):
                 raise InvalidArgument(
                     f"{where} holds something else; name an empty place."
                 ) from None

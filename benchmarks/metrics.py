@@ -1,6 +1,6 @@
-"""What metrics cost: over a million events in SQLite, from rollups and from the events.
+"""What metrics cost: over some 300,000 events in SQLite, from rollups and from the events.
 
-    python -m benchmarks.metrics [--events 1000000] [--users 50000]
+    python -m benchmarks.metrics [--events 300000] [--users 30000]
 
 The events are of ninety days, each user's near each other in time. Times are from call to answer, by
 the wall, in one process; what is answered beside the turns has a process of its own, which runs when
@@ -93,8 +93,8 @@ def timed(world: World, name: str, call: Any) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics", description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--users", type=int, default=50_000)
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--users", type=int, default=30_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), chosen.events, chosen.users)

@@ -24,6 +24,7 @@ from raydo.gateway.keys_command import keys_app
 from raydo.gateway.metrics_command import metrics_app
 from raydo.gateway.options import Csv, Data, Json, Key, Limit, Sql, Tenant, Url
 from raydo.gateway.tail_command import tail
+from raydo.gateway.verify_command import verify
 from raydo.pipelining.errors import InvalidArgument, RaydoError
 from raydo.pipelining.limits import IDLE_S, LAKE_AGE_S
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 app.command()(backup)
 app.command()(restore)
+app.command()(verify)
 app.command()(doctor)
 app.command()(tail)
 govern_command.add_to(app)
@@ -211,9 +213,11 @@ def archive(
     """Move a tenant's old events into its Iceberg archive now."""
     from raydo.gateway import printing
     from raydo.gateway.archiving import archive_tenant
+    from raydo.gateway.progress import waiting
     from raydo.gateway.target import target
 
-    done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
+    with waiting(f"Archiving {tenant}"):
+        done = asyncio.run(archive_tenant(target(url, data, key), tenant, older_than))
     if json:
         printing.show_json(done)
     else:

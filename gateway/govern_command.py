@@ -9,6 +9,7 @@ import typer
 from raydo.gateway import options
 from raydo.gateway.options import Data, Json, Key, Server, Tenant, TokenExpires, Url
 from raydo.gateway.options import Limit as Rows
+from raydo.gateway.progress import waiting
 from raydo.gateway.target import target
 from raydo.pipelining.errors import InvalidArgument
 
@@ -54,10 +55,12 @@ def erase(
     if user is None:
         if not yes and typer.prompt(f"Type {tenant!r} to erase all of it") != tenant:
             raise InvalidArgument("Nothing was erased.")
-        asyncio.run(erase_tenant_at(target(url, data, key), tenant))
+        with waiting(f"Erasing {tenant}"):
+            asyncio.run(erase_tenant_at(target(url, data, key), tenant))
         typer.echo(f"Nothing of {tenant} is left.", err=True)
         return
-    erased = asyncio.run(erase_user(target(url, data, key), tenant, user))
+    with waiting(f"Erasing a person of {tenant}"):
+        erased = asyncio.run(erase_user(target(url, data, key), tenant, user))
     if json:
         printing.show_json(erased)
     else:
@@ -78,7 +81,8 @@ def export(
     """Write a tenant's events into a file, from which `raydo import` brings them back."""
     from raydo.gateway.saving import save_events
 
-    saved = asyncio.run(save_events(target(url, data, key), tenant, file, (since, to, tz)))
+    with waiting(f"Exporting {tenant}"):
+        saved = asyncio.run(save_events(target(url, data, key), tenant, file, (since, to, tz)))
     typer.echo(f"{saved:,} events are in {file}.", err=True)
 
 

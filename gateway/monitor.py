@@ -22,6 +22,7 @@ from raydo.pipelining.limits import SLOW_REQUEST_S
 NO_ROUTE: Final = "(none)"
 SOCKET_PATH: Final = "/rpc"
 SOCKET: Final = "SOCKET"  # instead of a method
+_NOT_NOW: Final = 503
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = logging.getLogger("raydo.gateway")
 
@@ -65,7 +66,8 @@ class Monitor:
         route, method = self._route(scope), _method(scope)
         self._requests.ended(route, method, status, took_s)
         slow = took_s >= SLOW_REQUEST_S and method != SOCKET
-        if status >= 500 or slow:
+        failed = status >= 500 and status != _NOT_NOW  # a server that starts would fill the log
+        if failed or slow:
             text = "%s %s: %d after %.0f ms"
             more = {"route": route, "status": status, "duration_ms": round(took_s * 1000, 1)}
             _log.warning(text, method, route, status, took_s * 1000, extra=more)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 
@@ -29,3 +29,15 @@ def bar(total: int | None) -> Iterator[Bar]:
     console = Console(stderr=True, highlight=False, markup=False)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress, progress.add_task("", total=total))
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what is waited for, and for how long already."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        progress.add_task(what, total=None)
+        yield

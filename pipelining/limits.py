@@ -253,6 +253,8 @@ REQUESTS_END_S: Final = 5  # from SIGTERM to the last running request answered
 STARTUP_WAIT_S: Final = 90.0  # how long a command waits for a gateway that still starts
 COMMAND_TIMEOUT_S: Final = 120.0  # one call of a command; a large import may queue for long
 
+VERIFY_ROWS: Final = 10_000  # rows that a verification reads at a time
+DRIFTS_MAX: Final = 100  # figures that differ which it names; it counts them all
 BACKUP_PIECE_BYTES: Final = 1024 * 1024  # what a changed page costs a backup, before deflation
 BACKUP_TRIES_MAX: Final = 5  # to copy a tenant whose archive moves on meanwhile
 RESTORED_SEQS: Final = 500_000  # events that may have come after a backup, and be lost, before a

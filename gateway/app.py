@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from raydo.actors.costs import Prices
+from raydo.gateway import dashboard
 from raydo.gateway.access import Access
 from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
@@ -157,6 +158,9 @@ def _hot_routes(
         # An id may have slashes.
         ("GET", "/users/{user_id:path}"): Endpoint(metrics.user),
         ("GET", "/events/{message_id:path}"): Endpoint(metrics.event),
+        ("GET", dashboard.HOME): Endpoint(dashboard.home),
+        ("GET", dashboard.EMBED): Endpoint(dashboard.embedded),
+        ("GET", dashboard.STATIC): Endpoint(dashboard.static),
         ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, access, capnweb).rpc),
     }
 

@@ -143,6 +143,7 @@ QUOTA_MONTH_KEPT_S: Final = 62 * 86_400  # a month's count: for that month, and 
 # BODY_BYTES_MAX, which is below PostHog's 20 MB; its SDKs send 5 MB at most.
 SEGMENT_BATCH_BYTES_MAX: Final = 500 * 1024  # Segment's limit, and RudderStack's SDKs keep to it
 SCRIPT_CACHE_S: Final = 3_600  # a browser keeps /raydo.js so long: what is fixed is everywhere then
+STATIC_CACHE_S: Final = 31_536_000  # the dashboard's files are named by what is in them
 USER_AGENT_CHARS_MAX: Final = 1_000  # of a browser's name; real ones have some hundred
 FORM_FIELDS_MAX: Final = 32  # of a form; Mixpanel's SDKs send five
 MIXPANEL_SECONDS_MAX: Final = (

@@ -188,3 +188,10 @@ def test_a_parquet_file_of_other_columns_is_refused(tmp_path: Path) -> None:
 
 def test_an_export_without_events_is_a_file_all_the_same() -> None:
     assert pq.read_table(pa.BufferReader(Parquet().end())).num_rows == 0
+
+
+def test_to_export_what_never_was_makes_no_tenant(tmp_path: Path) -> None:
+    with World(tmp_path / "data") as world:
+        plan = world.wait(world.stub(Analytics, "nobody").export_plan())
+        assert plan["events"] == 0
+    assert not list((tmp_path / "data").glob("Analytics/*"))

@@ -50,7 +50,9 @@ class Page:
         match said.get("method"):
             case "Runtime.exceptionThrown":
                 details = params["exceptionDetails"]
-                self.complaints.append(details.get("exception", {}).get("description", str(details)))
+                self.complaints.append(
+                    details.get("exception", {}).get("description", str(details))
+                )
             case "Runtime.consoleAPICalled" if params["type"] in {"error", "warning", "assert"}:
                 self.complaints.append(json.dumps(params["args"]))
             case "Log.entryAdded" if params["entry"]["level"] in {"error", "warning"}:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -78,8 +79,11 @@ class Backup:
             name = _name(noun)
             try:
                 points[name] = self._one(noun, before.get(name), done, log=log)
-            except (RaydoError, OSError) as error:
-                done.failed[str(noun)] = str(error)
+            except (RaydoError, OSError, sqlite3.Error, ValueError) as error:
+                if not tenant.folder(self._data, noun).exists():
+                    continue  # it was erased meanwhile
+                # One tenant's damaged file must not cost all others their backup.
+                done.failed[str(noun)] = str(error) or type(error).__name__
                 if name in before:
                     points[name] = before[name]
         done.tenants = len(points)
@@ -96,7 +100,7 @@ class Backup:
         last = None if last_ms is None else self._point(place, last_ms)
         if last is not None:
             self._last[place] = last
-        mark = mark_of(home)
+        mark = mark_of(home, log=log)
         if last is not None and last.mark == mark and last_ms is not None:
             self._note(last, done)
             return last_ms

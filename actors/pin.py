@@ -158,7 +158,9 @@ def metadata_location(lake: Lake) -> str:
     path = lake.catalog_path
     assert path is not None
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
             found = connection.execute(
                 "SELECT metadata_location FROM iceberg_tables"
                 " WHERE table_namespace = ? AND table_name = ?",

@@ -32,6 +32,7 @@ RUNS: Final = "runs"
 _STAGING: Final = "backup-"
 DAY_MS: Final = 86_400_000
 OnTenant = Callable[["Noun"], None]
+Now = Callable[[], int]
 
 
 @dataclass(slots=True)
@@ -51,9 +52,10 @@ class Backed:
 class Backup:
     """Bring what changed in a data folder into a vault."""
 
-    def __init__(self, data: Path, vault: Vault) -> None:
+    def __init__(self, data: Path, vault: Vault, now_ms: Now | None = None) -> None:
         self._data = data
         self._vault = vault
+        self._now_ms = now_ms
         self._points: dict[str, int] | None = None  # the last run's, or nothing yet
         self._last: dict[str, Point] = {}  # of each tenant, so that none is read each minute
 
@@ -88,7 +90,8 @@ class Backup:
                     points[name] = before[name]
         done.tenants = len(points)
         if only is None and points != before:
-            self._vault.write(f"{RUNS}/{at_ms}.json", {"at_ms": at_ms, "points": points})
+            run = {"at_ms": at_ms, "read_ms": self._read_ms(done), "points": points}
+            self._vault.write(f"{RUNS}/{at_ms}.json", run)
             self._points = points
         return done
 
@@ -128,6 +131,7 @@ class Backup:
             erasures=taken.erasures,
             mark=mark,
             files=taken.files,
+            read_ms=self._read_ms(done),
         )
         self._vault.write(f"{place}/{done.at_ms}.json", point.wire())
         self._last[place] = point
@@ -136,6 +140,9 @@ class Backup:
         done.new_bytes += new_bytes
         self._note(point, done)
         return done.at_ms
+
+    def _read_ms(self, done: Backed) -> int:
+        return done.at_ms if self._now_ms is None else self._now_ms()
 
     def _note(self, point: Point, done: Backed) -> None:
         if point.archive == ELSEWHERE:

@@ -53,7 +53,7 @@ KeepDays = Annotated[
 ]
 At = Annotated[
     str | None,
-    typer.Option(metavar="MOMENT", help="As of the last backup not after this; ISO 8601 or ms."),
+    typer.Option(metavar="MOMENT", help="As of the last backup that had ended by then; ISO 8601 or ms."),
 ]
 
 
@@ -84,7 +84,7 @@ def backup(
     apart_s = None if every is None else _seconds(every)
     only = None if tenant is None else noun(object_, tenant)
     vault = Vault.open(to, make=True)
-    one = _Round(data, to, Backup(data, vault), only, target(url, None, key))
+    one = _Round(data, to, Backup(data, vault, _now_ms), only, target(url, None, key))
     while True:
         began_s = time.monotonic()
         try:
@@ -131,7 +131,7 @@ class _Round:
             claim = None
         try:
             total = 1 if self._only is not None else sum(1 for _ in tenant.tenants(self._data))
-            at_ms = time.time_ns() // 1_000_000
+            at_ms = _now_ms()
             exact = True if claim is not None else self._drained()
             with bar(total) as shown:
                 return self._backup.run(
@@ -189,8 +189,8 @@ def restore(
 ) -> None:
     """Bring tenants back from a backup into a folder that has them not and that nobody serves.
 
-    They are as they were at the last backup not after --at, or the newest: what was acknowledged
-    after that moment is not in it.
+    They are as they were at the last backup that had ended by --at, or the newest: what was
+    acknowledged after that moment is not in it.
     """
     from raydo.actors.restore import choose
     from raydo.actors.restore import restore as run
@@ -207,7 +207,7 @@ def restore(
             vault,
             points,
             data,
-            time.time_ns() // 1_000_000,
+            _now_ms(),
             lambda point: shown.step(point.noun),
         )
     erased = asyncio.run(_erase_again(vault, points, data))
@@ -278,6 +278,10 @@ def _forget(vault: Vault, before_ms: int) -> None:
     points, pieces = forget(vault, before_ms)
     if points or pieces:
         typer.echo(f"Forgot {points:,} points and {pieces:,} pieces.")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

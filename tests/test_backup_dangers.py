@@ -90,3 +90,17 @@ def test_whom_a_tenant_had_forgotten_stays_forgotten_in_the_archive_too(tmp_path
         assert rows == [{"user_id": "bob"}]
     for path in (tmp_path / "b").rglob("*"):
         assert not path.is_file() or b"alice" not in path.read_bytes(), path
+
+
+def test_nothing_later_than_the_moment_comes_back_though_a_backup_took_its_time(
+    vault: Vault, tmp_path: Path
+) -> None:
+    with World(tmp_path / "a") as world:
+        track(world, "A")
+        back_up(world, vault, 1_000)
+        track(world, "B")
+        assert world._in_loop(world.residents.drain_now()) == []
+        Backup(world.data, vault, lambda: 2_500).run(2_000, exact=True)
+    for only in (None, ACME):
+        assert [point.at_ms for point in choose(vault, 2_499, only)] == [1_000]
+        assert [point.at_ms for point in choose(vault, 2_500, only)] == [2_000]

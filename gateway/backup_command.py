@@ -53,7 +53,9 @@ KeepDays = Annotated[
 ]
 At = Annotated[
     str | None,
-    typer.Option(metavar="MOMENT", help="As of the last backup that had ended by then; ISO 8601 or ms."),
+    typer.Option(
+        metavar="MOMENT", help="As of the last backup that had ended by then; ISO 8601 or ms."
+    ),
 ]
 
 
@@ -85,6 +87,15 @@ def backup(
     only = None if tenant is None else noun(object_, tenant)
     vault = Vault.open(to, make=True)
     one = _Round(data, to, Backup(data, vault, _now_ms), only, target(url, None, key))
+    with vault.held():
+        failed = _rounds(one, vault, apart_s, keep_days, json=json)
+    raise typer.Exit(PARTIAL if failed else 0)
+
+
+def _rounds(
+    one: _Round, vault: Vault, apart_s: float | None, keep_days: int | None, *, json: bool
+) -> bool:
+    """Back up once, or until Ctrl-C; tell whether some tenants are not in it."""
     while True:
         began_s = time.monotonic()
         try:
@@ -100,11 +111,11 @@ def backup(
             if keep_days is not None:
                 _forget(vault, done.at_ms - keep_days * DAY_MS)
             if apart_s is None:
-                raise typer.Exit(PARTIAL if done.failed else 0)
+                return bool(done.failed)
         try:
             time.sleep(max(0.0, apart_s - (time.monotonic() - began_s)))
         except KeyboardInterrupt:
-            raise typer.Exit from None
+            return False
 
 
 class _Round:

@@ -104,3 +104,15 @@ def test_nothing_later_than_the_moment_comes_back_though_a_backup_took_its_time(
     for only in (None, ACME):
         assert [point.at_ms for point in choose(vault, 2_499, only)] == [1_000]
         assert [point.at_ms for point in choose(vault, 2_500, only)] == [2_000]
+
+
+def test_two_processes_never_write_into_one_place(
+    vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with World(tmp_path / "a") as world:
+        track(world, "A")
+    command = ("backup", "--to", str(tmp_path / "backups"), "--data", str(tmp_path / "a"))
+    with vault.held():
+        assert run(*command) == 2
+    assert "Another `raydo backup` writes" in capsys.readouterr().err
+    assert run(*command) == 0

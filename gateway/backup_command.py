@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from raydo.gateway import options
-from raydo.gateway.options import Json, Key, Url
+from raydo.gateway.options import Gateway, Json, Key
 from raydo.pipelining.errors import InvalidArgument, RaydoError, Unavailable
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def backup(
     every: Every = None,
     keep_days: KeepDays = None,
     data: options.DataFolder = Path("data"),
-    url: Url = None,
+    url: Gateway = None,
     key: Key = None,
     json: Json = False,
 ) -> None:

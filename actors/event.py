@@ -4,7 +4,7 @@ What travels on is a plain tuple in the order of `raw_events`' columns. `propert
 are the very text that arrived: checked, never built into Python objects, never encoded again. Only
 their texts are written without needless escapes, as whoever asks for them writes them.
 
-The rules (DESIGN section 7):
+The rules:
 
 * `user_id` is `userId`, else `anonymousId`; each is looked for at the top level, then in
   `properties`, and may be spelt `user_id` and `anonymous_id`. Numbers become text; null and ""

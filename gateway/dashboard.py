@@ -65,19 +65,32 @@ class _File(NamedTuple):
 
 
 class _Site(NamedTuple):
-    page: _File
+    page: str
     files: Mapping[str, _File]
     digest: str
 
 
-async def home(scope: Scope, _receive: Receive) -> Response:
-    """Answer the dashboard."""
-    return _page(scope, "'self'")
+class Dashboard:
+    """Answer the page; it is told whether it has to ask for a key."""
 
+    def __init__(self, *, keyed: bool) -> None:
+        self._keyed = keyed
 
-async def embedded(scope: Scope, _receive: Receive) -> Response:
-    """Answer the dashboard for a page of another site."""
-    return _page(scope, "*")
+    async def home(self, scope: Scope, _receive: Receive) -> Response:
+        """Answer the dashboard."""
+        return self._answer(scope, "'self'")
+
+    async def embedded(self, scope: Scope, _receive: Receive) -> Response:
+        """Answer the dashboard for a page of another site."""
+        return self._answer(scope, "*")
+
+    def _answer(self, scope: Scope, ancestors: str) -> Response:
+        headers = {
+            "cache-control": "no-cache",
+            "content-security-policy": _POLICY + ancestors,
+            "referrer-policy": "no-referrer",  # its address names a tenant
+        }
+        return _page(keyed=self._keyed).answer(scope, headers)
 
 
 async def static(scope: Scope, _receive: Receive) -> Response:
@@ -94,14 +107,10 @@ async def static(scope: Scope, _receive: Receive) -> Response:
     )
 
 
-def _page(scope: Scope, ancestors: str) -> Response:
-    headers = {
-        "cache-control": "no-cache",
-        "content-security-policy": _POLICY + ancestors,
-        "referrer-policy": "no-referrer",  # its address names a tenant
-        "cross-origin-opener-policy": "same-origin",
-    }
-    return _site().page.answer(scope, headers)
+@cache
+def _page(*, keyed: bool) -> _File:
+    text = _site().page.replace("$KEYED", "data-keyed" if keyed else "")
+    return _file(text.encode(), "text/html", packed=True)
 
 
 @cache
@@ -124,7 +133,7 @@ def _site() -> _Site:
     text = (folder / _PAGE).read_text("utf-8")
     page = text.replace("$STATIC", f"/static/{digest}").replace("<!-- $MODULES -->", links)
     return _Site(
-        _file(page.encode(), "text/html", packed=True),
+        page,
         {
             name: _file(data, _MEDIA[kind], packed=kind not in _PACKED)
             for name, data in found.items()

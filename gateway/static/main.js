@@ -44,6 +44,7 @@ let shown = ""; // "panels", "welcome", "sign-in": what stands in `main`
 let stale = false; // events came that the panels do not have yet
 
 async function open() {
+  if (session.lacksKey) return showSignIn("");
   place.setAttribute("aria-busy", "true");
   try {
     api.settings = (await api.get("/settings")).value;
@@ -58,6 +59,7 @@ async function open() {
   } finally {
     place.removeAttribute("aria-busy");
   }
+  return undefined;
 }
 
 function showPanels() {
@@ -69,6 +71,7 @@ function showPanels() {
 
 function showWelcome() {
   shown = "welcome";
+  document.title = `${api.tenant} · raydo`;
   fill(place);
   proof.refresh();
   welcome(place, { tenant: api.tenant, keyed: session.secret !== null });

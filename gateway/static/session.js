@@ -37,6 +37,11 @@ export class Session {
     return this.#secret === null ? null : tenantOf(this.#secret);
   }
 
+  /** Whether the server asks for a key, and there is none. */
+  get lacksKey() {
+    return this.#secret === null && document.documentElement.hasAttribute("data-keyed");
+  }
+
   /** Whether it may ask what only an administrator is told. */
   get administers() {
     return this.#secret === null || /^raydo_(admin|server)_/.test(this.#secret);

@@ -1,9 +1,8 @@
 /* What one person did, in a drawer beside everything else. */
 
 import { ICONS, fill, h, icon, iconButton } from "../dom.js";
-import { cell, clock, dateIn, day, plural } from "../format.js";
 import { download } from "../csv.js";
-import { took } from "../format.js";
+import { cell, clock, dateIn, day, plural, took } from "../format.js";
 
 const PAGE = 50;
 
@@ -36,6 +35,7 @@ export class Timeline {
     this.title.textContent = user;
     fill(this.body, h("p.nothing", {}, "…"));
     if (!this.element.open) this.element.showModal();
+    this.body.focus();
     this.#load(user, null);
   }
 
@@ -60,10 +60,9 @@ export class Timeline {
       fill(this.body, h("p.nothing", {}, `No event of ${user}. Ids are compared as they are, capitals too.`));
       return;
     }
-    const days = Map.groupBy ? Map.groupBy(this.#events, (each) => dateIn(zone, each.timestamp)) : grouped(this.#events, zone);
     fill(this.body,
       ids.length > 1 && h("p.ids", {}, "Known as ", ids.map((id) => h("code", {}, id))),
-      [...days].map(([date, events]) => h("section", {}, h("h3", {}, `${day(date)} · ${plural(events.length, "event")}`), h("ol.timeline", {}, events.map((each) => item(each, zone))))),
+      [...byDay(this.#events, zone)].map(([date, events]) => h("section", {}, h("h3", {}, `${day(date)} · ${plural(events.length, "event")}`), h("ol.timeline", {}, events.map((each) => item(each, zone))))),
       next && h("button.ghost", { type: "button", onclick: () => this.#load(user, next) }, "Earlier events"));
   }
 
@@ -86,7 +85,7 @@ function item(each, zone) {
       properties.length > 0 && h("dl.properties", {}, properties.map(([name, value]) => [h("dt", {}, name), h("dd", {}, cell(value))]))));
 }
 
-function grouped(events, zone) {
+function byDay(events, zone) {
   const days = new Map();
   for (const each of events) {
     const date = dateIn(zone, each.timestamp);

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ RUNS: Final = "runs"
 _STAGING: Final = "backup-"
 DAY_MS: Final = 86_400_000
 OnTenant = Callable[["Noun"], None]
+Now = Callable[[], int]
 
 
 @dataclass(slots=True)
@@ -50,9 +52,10 @@ class Backed:
 class Backup:
     """Bring what changed in a data folder into a vault."""
 
-    def __init__(self, data: Path, vault: Vault) -> None:
+    def __init__(self, data: Path, vault: Vault, now_ms: Now | None = None) -> None:
         self._data = data
         self._vault = vault
+        self._now_ms = now_ms
         self._points: dict[str, int] | None = None  # the last run's, or nothing yet
         self._last: dict[str, Point] = {}  # of each tenant, so that none is read each minute
 
@@ -78,13 +81,17 @@ class Backup:
             name = _name(noun)
             try:
                 points[name] = self._one(noun, before.get(name), done, log=log)
-            except (RaydoError, OSError) as error:
-                done.failed[str(noun)] = str(error)
+            except (RaydoError, OSError, sqlite3.Error, ValueError) as error:
+                if not tenant.folder(self._data, noun).exists():
+                    continue  # it was erased meanwhile
+                # One tenant's damaged file must not cost all others their backup.
+                done.failed[str(noun)] = str(error) or type(error).__name__
                 if name in before:
                     points[name] = before[name]
         done.tenants = len(points)
         if only is None and points != before:
-            self._vault.write(f"{RUNS}/{at_ms}.json", {"at_ms": at_ms, "points": points})
+            run = {"at_ms": at_ms, "read_ms": self._read_ms(done), "points": points}
+            self._vault.write(f"{RUNS}/{at_ms}.json", run)
             self._points = points
         return done
 
@@ -96,7 +103,7 @@ class Backup:
         last = None if last_ms is None else self._point(place, last_ms)
         if last is not None:
             self._last[place] = last
-        mark = mark_of(home)
+        mark = mark_of(home, log=log)
         if last is not None and last.mark == mark and last_ms is not None:
             self._note(last, done)
             return last_ms
@@ -124,6 +131,7 @@ class Backup:
             erasures=taken.erasures,
             mark=mark,
             files=taken.files,
+            read_ms=self._read_ms(done),
         )
         self._vault.write(f"{place}/{done.at_ms}.json", point.wire())
         self._last[place] = point
@@ -132,6 +140,9 @@ class Backup:
         done.new_bytes += new_bytes
         self._note(point, done)
         return done.at_ms
+
+    def _read_ms(self, done: Backed) -> int:
+        return done.at_ms if self._now_ms is None else self._now_ms()
 
     def _note(self, point: Point, done: Backed) -> None:
         if point.archive == ELSEWHERE:

@@ -27,7 +27,8 @@ class Point:
     """Everything that a tenant had acknowledged before `at_ms`, and perhaps a little more.
 
     `exact` is False when nobody could bring the database up to date first: then what was acknowledged
-    in the last seconds before may be missing. `mark` tells whether anything changed since.
+    in the last seconds before may be missing. It was read until `read_ms`: nothing in it is later.
+    `mark` tells whether anything changed since.
     """
 
     object: str
@@ -41,6 +42,7 @@ class Point:
     erasures: list[dict[str, Any]]  # whom it had forgotten by then: what `erase_again` takes
     mark: list[int]
     files: list[Kept]
+    read_ms: int = 0
 
     @property
     def noun(self) -> Noun:

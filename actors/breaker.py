@@ -1,4 +1,4 @@
-"""Objects whose turns had to be ended by force: after a few, they rest (DECISIONS 38)."""
+"""Objects whose turns had to be ended by force: after a few, they rest."""
 
 from __future__ import annotations
 

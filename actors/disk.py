@@ -1,4 +1,4 @@
-"""The one module that syncs files (DECISIONS 40), as a seam that the simulation replaces.
+"""The one module that syncs files, as a seam that the simulation replaces.
 
 `Disk` holds the few operations that the log and the epoch file are made of. `OsDisk` is the
 machine's; the simulated one loses, tears and reorders whatever was not synced. What a caller may

@@ -2,7 +2,7 @@
 
 The file says no later than the database does: it is written before a transaction that makes the
 next timer earlier, and after one that makes it later. So a crash between the two can only wake an
-object early, which costs a look and nothing else (DESIGN section 4, DECISIONS 27).
+object early, which costs a look and nothing else.
 """
 
 from __future__ import annotations

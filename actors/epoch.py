@@ -1,4 +1,4 @@
-"""Who may write a tenant: the fence of DECISIONS 3.
+"""Who may write a tenant: a fence between one activation and the next.
 
 Each activation takes the next epoch before it writes. The file `epoch` in the tenant's folder
 holds the number and who took it; its lock is held as long as the activation lives. A successor

@@ -59,7 +59,9 @@ class _Changed(NamedTuple):
 
 def _traces(job: EraseJob) -> Traces | None:
     from raydo.actors.lake_persons import traces
+    from raydo.actors.lake_relocation import relocate
 
+    relocate(job.lake)
     ids = job.erasure.ids
     return traces(job.lake, ids, job.others) if ids else None
 

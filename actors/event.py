@@ -2,9 +2,9 @@
 
 What travels on is a plain tuple in the order of `raw_events`' columns. `properties` and `context`
 are the very text that arrived: checked, never built into Python objects, never encoded again. Only
-the names in them are written without escapes, as whoever asks for them writes them.
+their texts are written without needless escapes, as whoever asks for them writes them.
 
-The rules (DESIGN section 7):
+The rules:
 
 * `user_id` is `userId`, else `anonymousId`; each is looked for at the top level, then in
   `properties`, and may be spelt `user_id` and `anonymous_id`. Numbers become text; null and ""
@@ -35,7 +35,7 @@ from raydo.actors.event_checks import (
     check_name,
     check_text,
     invalid,
-    plain_names,
+    plain_texts,
     refuse_non_finite,
     refused,
 )
@@ -281,7 +281,7 @@ def _object(raw: msgspec.Raw, path: str, decode: Callable[[msgspec.Raw], T]) -> 
         raise invalid(error, path) from None
     if "{" in text[1:] or "[" in text:
         check_depth(text, path)
-    return (plain_names(text) if "\\" in text else text), found
+    return (plain_texts(text) if "\\" in text else text), found
 
 
 def _timestamp(

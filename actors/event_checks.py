@@ -1,4 +1,4 @@
-"""What an event may not be, each with a sentence that names the place as `$.path`; names in it."""
+"""What an event may not be, each with a sentence that names the place as `$.path`; how its texts are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raydo.pipelining.errors import InvalidEvent
 from raydo.pipelining.limits import EVENT_DEPTH_MAX, EVENT_NAME_BYTES_MAX
 
 _MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # whole strings, to step over brackets
-_TEXT: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"(?=(\s*:)?)')  # group 1: it is a name
+_TEXT: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
@@ -40,19 +40,18 @@ def check_depth(text: str, path: str) -> None:
             raise refused(path, f"nested deeper than {EVENT_DEPTH_MAX} levels")
 
 
-def plain_names(text: str) -> str:
-    """Write the names in an object's JSON without escapes that they don't need.
+def plain_texts(text: str) -> str:
+    """Write the names and texts in an object's JSON without escapes that they don't need.
 
-    Many clients escape whatever is not ASCII; a path of SQLite finds a name only as it is written.
+    Many clients escape whatever is not ASCII. A path of SQLite finds a name only as it is written,
+    and a list or object is compared as it is written, wherever it is kept.
     """
-    return _TEXT.sub(_plain_name, text)
+    return _TEXT.sub(_plain, text)
 
 
-def _plain_name(found: re.Match[str]) -> str:
-    name = found[0]
-    if found[1] is None or "\\" not in name:
-        return name
-    return msgspec.json.encode(msgspec.json.decode(name)).decode()
+def _plain(found: re.Match[str]) -> str:
+    text = found[0]
+    return msgspec.json.encode(msgspec.json.decode(text)).decode() if "\\" in text else text
 
 
 def refuse_non_finite(item: Mapping[str, Any]) -> None:

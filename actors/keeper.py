@@ -1,7 +1,7 @@
 """One thread for Ray's blocking calls, which lives as long as the process.
 
 Ray takes seconds to start and puts its own signal handlers into the main thread, so it must not
-start there (DECISIONS 28). Nor on a thread that ends: on Linux Ray's processes are told to die
+start there. Nor on a thread that ends: on Linux Ray's processes are told to die
 with the *thread* that started them, and a pool's threads end with their event loop. And what one
 thread does is done in order: no two connections start Ray at once.
 """

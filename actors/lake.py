@@ -81,7 +81,7 @@ def namespace_of(noun: Noun) -> str:
 
 def metadata_location(catalog: Path) -> str:
     """Return the file that a tenant's own catalog names as the table's present state, or nothing."""
-    with closing(sqlite3.connect(f"{catalog.as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         try:
             rows = connection.execute("SELECT metadata_location FROM iceberg_tables").fetchall()
         except sqlite3.OperationalError as error:

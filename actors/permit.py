@@ -1,7 +1,7 @@
 """What a statement over a tenant's history may consist of: whatever is not listed is refused.
 
 The historical engine's settings are no sandbox of their own: with them all in place it still makes
-tables, sets variables and overwrites the very files that it may read (DECISIONS 20). So each part
+tables, sets variables and overwrites the very files that it may read. So each part
 of the parsed statement is looked at, and every table is either one of the tenant's or named by a
 WITH in whose reach it stands.
 """

@@ -1,7 +1,7 @@
 """Which rows a query over a tenant's history reads, so that none is missing and none comes twice.
 
 The order is what makes it right: first the read transaction of SQLite is open, then the archive's
-snapshot is looked up (DECISIONS 16). A run that was committed before that is in the snapshot, and
+snapshot is looked up. A run that was committed before that is in the snapshot, and
 the rows that it took are left out of SQLite's side, whether they are deleted there or not. A run
 that ended in between is one that this transaction knows nothing of; then the transaction is too
 old, and another one is begun.
@@ -158,7 +158,9 @@ def metadata_location(lake: Lake) -> str:
     path = lake.catalog_path
     assert path is not None
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
             found = connection.execute(
                 "SELECT metadata_location FROM iceberg_tables"
                 " WHERE table_namespace = ? AND table_name = ?",

@@ -121,7 +121,7 @@ def recover(disk: Disk, folder: Path, *, tenant: bytes, drained_seq: int) -> Rec
 
 
 def refuse_a_database_ahead(found: Recovered, folder: Path, drained_seq: int) -> None:
-    """Refuse a log that ends before what was drained from it (DECISIONS 2).
+    """Refuse a log that ends before what was drained from it: its end was lost, not torn.
 
     Its lost records can't be named, and their seqs would be given a second time.
 

@@ -55,7 +55,7 @@ class Restored:
 
 
 def choose(vault: Vault, at_ms: int | None = None, only: Noun | None = None) -> list[Point]:
-    """Find the newest points that are not after `at_ms`: of one tenant, or all that there were then.
+    """Find the newest points with nothing later than `at_ms`: of one tenant, or all there were then.
 
     Raises:
         InvalidArgument: nothing was kept from so early.
@@ -63,17 +63,16 @@ def choose(vault: Vault, at_ms: int | None = None, only: Noun | None = None) -> 
     if only is not None:
         names = [f"{only.cls}/{tenant.slug(only.id)}"]
     else:
-        moments = _until(vault.moments(RUNS), at_ms)
-        if moments:
-            run = vault.document(f"{RUNS}/{moments[-1]}.json")["points"]
-            return [_read(vault, name, moment) for name, moment in sorted(run.items())]
+        for moment in _until(vault.moments(RUNS), at_ms):
+            run = vault.document(f"{RUNS}/{moment}.json")
+            if at_ms is None or run.get("read_ms", moment) <= at_ms:
+                return [_read(vault, name, at) for name, at in sorted(run["points"].items())]
         names = [
             f"{cls}/{slug}"
             for cls in vault.names("tenants")
             for slug in vault.names(f"tenants/{cls}")
         ]
-    moments_of = {name: _until(vault.moments(f"tenants/{name}"), at_ms) for name in names}
-    found = [_read(vault, name, kept[-1]) for name, kept in moments_of.items() if kept]
+    found = [point for name in names if (point := _newest(vault, name, at_ms)) is not None]
     if not found:
         raise InvalidArgument("No backup of this was kept from so early, or at all.")
     return found
@@ -170,8 +169,17 @@ def _begin_anew(path: Path, point: Point, now_ms: int) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def _newest(vault: Vault, name: str, at_ms: int | None) -> Point | None:
+    for moment in _until(vault.moments(f"tenants/{name}"), at_ms):
+        point = _read(vault, name, moment)
+        if at_ms is None or point.read_ms <= at_ms:
+            return point
+    return None
+
+
 def _until(moments: list[int], at_ms: int | None) -> list[int]:
-    return [moment for moment in moments if at_ms is None or moment <= at_ms]
+    """List those that began by then, the newest first; it may have been read after that, too."""
+    return [moment for moment in reversed(moments) if at_ms is None or moment <= at_ms]
 
 
 def _read(vault: Vault, name: str, moment: int) -> Point:

@@ -10,7 +10,7 @@ a crash. Its parts:
     size - 512          the header once more, so that one bad sector doesn't cost the file
 
 The header names where the predecessor ends (`after`): bytes behind that were written by a process
-that had already lost the tenant (DECISIONS 3), and no reader looks at them.
+that had already lost the tenant, and no reader looks at them.
 
     record = word 4 | length 4 | seq 8 | previous crc 4 | kind 1 | crc 4 | payload
 

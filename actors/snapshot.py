@@ -45,17 +45,19 @@ class Taken(NamedTuple):
     erasures: list[dict[str, Any]]
 
 
-def mark_of(folder: Path) -> list[int]:
-    """Return numbers that change with everything that a backup would hold."""
+def mark_of(folder: Path, *, log: bool = False) -> list[int]:
+    """Return numbers that change with everything that a backup would hold, with or without the log."""
+    segments = sorted(folder.glob(f"*{SEGMENT_SUFFIX}"))
+    names = (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{LAKE_FOLDER}/{CATALOG_FILE}")
     mark = []
-    for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{LAKE_FOLDER}/{CATALOG_FILE}"):
+    # A segment has its full length from the start, so only its time tells that more is in it.
+    for path in (*(folder / name for name in names), *(segments if log else ())):
         try:
-            stat = (folder / name).stat()
+            stat = path.stat()
             mark += [stat.st_size, stat.st_mtime_ns]
         except FileNotFoundError:
             mark += [0, 0]
-    mark.append(len(list(folder.glob(f"*{SEGMENT_SUFFIX}"))))
-    return mark
+    return [*mark, len(segments)]
 
 
 def take(

@@ -6,7 +6,7 @@ transaction that holds that SQL (`transaction`).
 
 What must hold, and where:
 
-* only what is synced is in the tail, so a drain never passes `synced_seq` (DECISIONS 2);
+* only what is synced is in the tail, so a drain never passes `synced_seq`;
 * `drained_seq` moves in the transaction that it covers;
 * the lease is checked inside each transaction, and `claim` comes before one with effects that are
   not in the log, so that what a frozen predecessor still writes cannot count beside it;

@@ -3,7 +3,7 @@
 `data/<class>/<slug>/`, where the slug is a readable part of the id and a hash of the whole of it.
 The readable part is for people only; the hash keeps apart what a file system would fold together
 (`Acme` and `acme`, two spellings of one accent), and the file `id` inside holds the exact id, so
-that a copied folder still knows whose it is (DECISIONS 24).
+that a copied folder still knows whose it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Where backups are kept: a folder, or a bucket, of files that are written once.
 
+    lock                                    of the one process that writes there
     raydo-backup.json                       says that it is one, and in which form
     blobs/ab/ab12…                          pieces of files, named after what is in them, deflated
     tenants/<class>/<slug>/<moment>.json    one tenant as it was at one moment: a `Point`
@@ -11,19 +12,21 @@ leaves nothing behind that is not whole.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from raydo.actors.disk import OsDisk, write_file
-from raydo.pipelining.errors import DataUnreadable, InvalidArgument
+from raydo.pipelining.errors import DataInUse, DataUnreadable, InvalidArgument
 
 FORM: Final = 1
 _MARK: Final = "raydo-backup.json"
+_LOCK: Final = "lock"
 _HASH_BYTES: Final = 32
 _QUICKLY: Final = 1  # zlib's level: a backup a minute should cost the disk, not the processor
 
@@ -44,6 +47,14 @@ class Shelf(Protocol):
         ...
 
     def delete(self, name: str) -> None: ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """Let no other process write there meanwhile, where that can be had.
+
+        Raises:
+            DataInUse: another one does.
+        """
+        ...
 
 
 class FolderShelf:
@@ -73,6 +84,17 @@ class FolderShelf:
     def delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
             (self._root / name).unlink()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with (self._root / _LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataInUse(
+                    f"Another `raydo backup` writes to {self._root}: stop it, or name another place."
+                ) from None
+            yield
 
 
 class BucketShelf:
@@ -113,6 +135,10 @@ class BucketShelf:
         with suppress(FileNotFoundError):
             self._files.delete_file(f"{self._root}/{name}")
 
+    def held(self) -> AbstractContextManager[None]:
+        """Buckets have no locks: that nobody else writes there is the operator's to see to."""
+        return nullcontext()
+
 
 class Vault:
     """Put pieces and documents on a shelf, and take them out, checked."""
@@ -144,6 +170,14 @@ class Vault:
         if form != FORM:
             raise InvalidArgument(f"The backups at {where} are of form {form}; this reads {FORM}.")
         return vault
+
+    def held(self) -> AbstractContextManager[None]:
+        """Let no other process write there meanwhile: what one sweeps away another may count on.
+
+        Raises:
+            DataInUse: another one does.
+        """
+        return self._shelf.held()
 
     def keep(self, piece: bytes) -> tuple[str, bool]:
         """Put a piece there unless it is; return its name, and whether it was new."""

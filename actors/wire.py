@@ -1,7 +1,7 @@
 """Frames over a socket: how envelopes reach the process that holds an object.
 
 An awaited Ray call costs a millisecond or more; a frame here costs a tenth of that, so Ray places,
-starts and stops hosts and this carries the traffic (DECISIONS 13). One connection serves many
+starts and stops hosts and this carries the traffic. One connection serves many
 requests at once: each bears an id, and answers come back in any order.
 
 A frame is `u32 payload length | u8 kind | u64 request id | payload`. Requests flow one way;

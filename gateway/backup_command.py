@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from raydo.gateway import options
-from raydo.gateway.options import Json, Key, Url
+from raydo.gateway.options import Gateway, Json, Key
 from raydo.pipelining.errors import InvalidArgument, RaydoError, Unavailable
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ KeepDays = Annotated[
 ]
 At = Annotated[
     str | None,
-    typer.Option(metavar="MOMENT", help="As of the last backup not after this; ISO 8601 or ms."),
+    typer.Option(
+        metavar="MOMENT", help="As of the last backup that had ended by then; ISO 8601 or ms."
+    ),
 ]
 
 
@@ -65,7 +67,7 @@ def backup(
     every: Every = None,
     keep_days: KeepDays = None,
     data: options.DataFolder = Path("data"),
-    url: Url = None,
+    url: Gateway = None,
     key: Key = None,
     json: Json = False,
 ) -> None:
@@ -84,7 +86,16 @@ def backup(
     apart_s = None if every is None else _seconds(every)
     only = None if tenant is None else noun(object_, tenant)
     vault = Vault.open(to, make=True)
-    one = _Round(data, to, Backup(data, vault), only, target(url, None, key))
+    one = _Round(data, to, Backup(data, vault, _now_ms), only, target(url, None, key))
+    with vault.held():
+        failed = _rounds(one, vault, apart_s, keep_days, json=json)
+    raise typer.Exit(PARTIAL if failed else 0)
+
+
+def _rounds(
+    one: _Round, vault: Vault, apart_s: float | None, keep_days: int | None, *, json: bool
+) -> bool:
+    """Back up once, or until Ctrl-C; tell whether some tenants are not in it."""
     while True:
         began_s = time.monotonic()
         try:
@@ -100,11 +111,11 @@ def backup(
             if keep_days is not None:
                 _forget(vault, done.at_ms - keep_days * DAY_MS)
             if apart_s is None:
-                raise typer.Exit(PARTIAL if done.failed else 0)
+                return bool(done.failed)
         try:
             time.sleep(max(0.0, apart_s - (time.monotonic() - began_s)))
         except KeyboardInterrupt:
-            raise typer.Exit from None
+            return False
 
 
 class _Round:
@@ -131,7 +142,7 @@ class _Round:
             claim = None
         try:
             total = 1 if self._only is not None else sum(1 for _ in tenant.tenants(self._data))
-            at_ms = time.time_ns() // 1_000_000
+            at_ms = _now_ms()
             exact = True if claim is not None else self._drained()
             with bar(total) as shown:
                 return self._backup.run(
@@ -189,8 +200,8 @@ def restore(
 ) -> None:
     """Bring tenants back from a backup into a folder that has them not and that nobody serves.
 
-    They are as they were at the last backup not after --at, or the newest: what was acknowledged
-    after that moment is not in it.
+    They are as they were at the last backup that had ended by --at, or the newest: what was
+    acknowledged after that moment is not in it.
     """
     from raydo.actors.restore import choose
     from raydo.actors.restore import restore as run
@@ -207,7 +218,7 @@ def restore(
             vault,
             points,
             data,
-            time.time_ns() // 1_000_000,
+            _now_ms(),
             lambda point: shown.step(point.noun),
         )
     erased = asyncio.run(_erase_again(vault, points, data))
@@ -278,6 +289,10 @@ def _forget(vault: Vault, before_ms: int) -> None:
     points, pieces = forget(vault, before_ms)
     if points or pieces:
         typer.echo(f"Forgot {points:,} points and {pieces:,} pieces.")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

@@ -229,7 +229,7 @@ def repair(
     *,
     tenant: Tenant = "default",
     object_: options.Object = "Analytics",
-    data: Data = None,
+    data: options.DataFolder = Path("data"),
     accept_loss: options.AcceptLoss = False,
     json: Json = False,
 ) -> None:
@@ -243,7 +243,7 @@ def repair(
     from raydo.pipelining.noun import noun
 
     done = repair_tenant(
-        data or Path("data"),
+        data,
         noun(object_, tenant),
         accept_loss=accept_loss,
         now_ms=SystemClock().now_ms(),

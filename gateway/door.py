@@ -2,7 +2,7 @@
 
 Without keys the only protection is that the server speaks to this machine alone. A web page on
 another site can still make the user's own browser call `localhost`, or point a name of its own at
-127.0.0.1; such calls carry a foreign `Origin` or `Host`, and are refused (DECISIONS 25). With keys
+127.0.0.1; such calls carry a foreign `Origin` or `Host`, and are refused. With keys
 they lack the key, which no browser sends by itself, and any host name may be the server's.
 """
 

@@ -138,11 +138,31 @@ Keys = Annotated[
 ]
 
 # Of every other command
+Gateway = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="RAYDO_URL",
+        metavar="URL",
+        help="A running gateway; by default http://127.0.0.1:8000.",
+    ),
+]
+
+
+def _unless_a_folder(context: typer.Context, url: str | None) -> str | None:
+    """Let a folder that the command line names stand above a gateway that the environment names."""
+    source = context.get_parameter_source("url")
+    said = source is not None and source.name == "COMMANDLINE"
+    return url if said or context.params.get("data") is None else None
+
+
 Url = Annotated[
     str | None,
     typer.Option(
+        "--url",
         envvar="RAYDO_URL",
         metavar="URL",
+        callback=_unless_a_folder,
         help="A running gateway; by default http://127.0.0.1:8000.",
     ),
 ]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raydo.pipelining.assemble import encode_cast
 from raydo.pipelining.compile import Compiled, Exits, Item, Mark, compile_queue
 from raydo.pipelining.deadline import Deadlines
-from raydo.pipelining.delivery import Frame, Sender
+from raydo.pipelining.delivery import Sender
 from raydo.pipelining.derive import Path, anchor, derive, prepare
 from raydo.pipelining.errors import (
     Forbidden,
@@ -30,6 +30,7 @@ from raydo.pipelining.errors import (
 from raydo.pipelining.kept import KeptFrame
 from raydo.pipelining.limits import CASTS_PER_FRAME_MAX, NESTED_MAX
 from raydo.pipelining.linking import Linking
+from raydo.pipelining.outgoing_frame import Frame
 from raydo.pipelining.promise import CastPromise, Promise
 from raydo.pipelining.settle import Told, refuse, report_lost, settle, tell
 from raydo.pipelining.state import Pending, Queued, Settled

@@ -148,7 +148,7 @@ class Forbidden(CallerError):
 
 
 class OutcomeUnknown(CallerError):
-    code = "outcome_known"  # the word of DECISIONS 10
+    code = "outcome_known"
     status = 409
 
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raydo.pipelining.convoy import Place
-    from raydo.pipelining.delivery import Frame, Sender
+    from raydo.pipelining.delivery import Sender
     from raydo.pipelining.outbox import Outbox
+    from raydo.pipelining.outgoing_frame import Frame
     from raydo.pipelining.promise import Promise
     from raydo.pipelining.state import Settled
     from raydo.pipelining.transport import Transport

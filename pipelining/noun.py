@@ -19,7 +19,7 @@ class Noun(NamedTuple):
 def noun(cls: str, tenant: object) -> Noun:
     """Check a tenant id and name the object: any UTF-8 text of 1 to 256 bytes without NUL.
 
-    No Unicode normalisation: two spellings are two tenants (DECISIONS 24).
+    No Unicode normalisation: two spellings are two tenants.
 
     Raises:
         InvalidTenant: not text, empty, too long, with a NUL or a lone surrogate.

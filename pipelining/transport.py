@@ -14,7 +14,7 @@ class Transport(Protocol):
     """Carry one envelope to the host of one object and bring its answer back.
 
     `send` may deliver further messages after its answer, each to `more`, until the connection
-    ends: that is how a subscription streams (DECISIONS 13).
+    ends: that is how a subscription streams.
     """
 
     async def send(self, noun: Noun, envelope: bytes, more: More | None = None) -> bytes:

@@ -10,21 +10,20 @@ from typing import Any
 
 import httpx
 import pytest
+from support.backups import ACME, back_up, forgotten, names, run, track
 
 from raydo.actors import tenant
 from raydo.actors.analytics import Analytics
-from raydo.actors.backup import Backed, Backup, forget
+from raydo.actors.backup import Backup, forget
 from raydo.actors.backup_status import read_status
 from raydo.actors.object import DurableObject
 from raydo.actors.restore import choose, restore
 from raydo.actors.vault import Vault
 from raydo.actors.world import World
-from raydo.gateway.command import main
 from raydo.pipelining.errors import DataInUse, DataUnreadable, InvalidArgument
 from raydo.pipelining.method import call, cast
 from raydo.pipelining.noun import Noun
 
-ACME = Noun("Analytics", "acme")
 DAY_MS = 86_400_000
 
 
@@ -54,26 +53,6 @@ class Listener(DurableObject):
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
     return Vault.open(str(tmp_path / "backups"), make=True)
-
-
-def track(world: World, *names: str) -> None:
-    for name in names:
-        world.wait(
-            world.stub(Analytics, "acme").track(name, {"userId": "u"}, messageId=f"m-{name}")
-        )
-
-
-def back_up(world: World, vault: Vault, at_ms: int) -> Backed:
-    """Back a folder up that is served, as the command does."""
-    assert world._in_loop(world.residents.drain_now()) == []
-    done = Backup(world.data, vault).run(at_ms, exact=True)
-    assert not done.failed
-    return done
-
-
-def names(world: World) -> list[str]:
-    sql = "SELECT event FROM events ORDER BY seq"
-    return [row["event"] for row in world.wait(world.stub(Analytics, "acme").query(sql))["rows"]]
 
 
 def test_what_was_acknowledged_before_a_backup_comes_back_and_nothing_later(
@@ -264,15 +243,15 @@ def test_the_commands_back_a_folder_up_and_bring_it_back(
     with World(tmp_path / "a") as world:
         track(world, "A")
     data, to = str(tmp_path / "a"), str(tmp_path / "kept")
-    assert _run("backup", "--data", data, "--to", to, "--json") == 0
+    assert run("backup", "--data", data, "--to", to, "--json") == 0
     done: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (done["changed"], done["exact"]) == (1, True)
     status = read_status(tmp_path / "a")
     assert status is not None
     assert (status.ok_ms, status.failed) == (done["at_ms"], False)
-    assert _run("restore", "--from", to, "--data", str(tmp_path / "b")) == 0
+    assert run("restore", "--from", to, "--data", str(tmp_path / "b")) == 0
     assert "Analytics('acme')" in capsys.readouterr().out
-    assert _run("restore", "--from", to, "--data", data) == 2
+    assert run("restore", "--from", to, "--data", data) == 2
     assert "already" in capsys.readouterr().err
 
 
@@ -286,13 +265,10 @@ def test_whom_a_tenant_had_forgotten_after_the_backup_does_not_come_back(
             world.wait(acme.track("A", {"userId": user}))
         back_up(world, vault, 1_000)
         world.wait(acme.erase("alice"))
-        deadline = time.monotonic() + 60
-        while any(each["state"] != "done" for each in world.wait(acme.erasures())):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        forgotten(world)
         back_up(world, vault, 2_000)
     options = ("--from", str(tmp_path / "kept"), "--data", str(tmp_path / "b"), "--at", "1500")
-    assert _run("restore", *options) == 0
+    assert run("restore", *options) == 0
     assert "erased again, 1" in capsys.readouterr().out
     with World(tmp_path / "b") as world:
         rows = world.wait(world.stub(Analytics, "acme").query("SELECT user_id FROM events"))["rows"]
@@ -305,11 +281,3 @@ async def test_one_tenants_administrator_may_not_have_all_databases_drained(keye
     assert reply.status_code == 403
     reply = await keyed.ask("POST", "/admin/drain", key, json={"tenant": "acme"})
     assert reply.json()["failed"] == []
-
-
-def _run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    code = caught.value.code
-    assert isinstance(code, int)
-    return code

@@ -145,6 +145,16 @@ def test_a_command_works_on_a_gateway_or_a_folder() -> None:
         target("http://x", Path("d"))
 
 
+def test_a_folder_on_the_command_line_stands_above_a_gateway_in_the_environment(
+    tmp_path: Path, events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYDO_URL", "http://127.0.0.1:9")
+    data = ("--data", str(tmp_path / "data"))
+    assert _run("import", str(events), "-t", "acme", *data) == 0
+    assert _run("stats", *data) == 0
+    assert _run("stats", *data, "--url", "http://127.0.0.1:9") == 2
+
+
 def test_only_this_machine_may_be_listened_on_and_a_taken_port_is_named() -> None:
     with bind("localhost", 0) as listener:
         port = listener.getsockname()[1]

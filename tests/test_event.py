@@ -358,19 +358,16 @@ def test_whatever_passes_sqlite_can_read() -> None:
     db.close()
 
 
-@pytest.mark.parametrize("name", ["größe", "a/b", "😀", "it's", "tab\there", 'colon": x'])
-@pytest.mark.parametrize("space", ["", " "])
-def test_a_property_is_found_by_its_name_however_its_client_escaped_it(
-    name: str, space: str
-) -> None:
-    escaped = json.dumps(name).replace("/", "\\/")
-    value = json.dumps('ü\\": {"ü": 1')
-    text = raw(f'{{"event":"a","properties":{{{escaped}{space}: {value}, "in":{{{escaped}:1}}}}}}')
+@pytest.mark.parametrize(
+    "name", ["größe", "a/b", "😀", "it's", "tab\there", 'colon": {x', "back\\"]
+)
+def test_what_a_property_is_does_not_depend_on_how_its_client_escaped_it(name: str) -> None:
+    sent = {name: 1, "list": [name], "in": {name: name}, "plain": "x"}
+    plain = json.dumps(sent, ensure_ascii=False)
+    escaped = json.dumps(sent).replace("/", "\\/")
 
-    assert json.loads(text.properties) == {name: 'ü\\": {"ü": 1', "in": {name: 1}}
-    assert value in text.properties  # the values stay as they came
-    if '"' not in name and "\t" not in name:
-        assert f'"{name}"' in text.properties
+    texts = {raw(event_with("properties", text)).properties for text in (plain, escaped)}
+    assert texts == {plain}
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

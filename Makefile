@@ -12,7 +12,7 @@ else
   PIP       = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help run demo test check sim mutants crash format bench wheel pin clean
+.PHONY: help run demo test check sim mutants crash format bench vendor wheel pin clean
 help: ## show this
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -47,6 +47,9 @@ format: $(VENV)/.dev ## rewrite the code in the one format
 
 bench: $(VENV)/.dev ## measure; tables on the screen, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+vendor: ## fetch the libraries of the dashboard again, as npm has them
+	@gateway/static/vendor/fetch.sh
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	@rm -rf build dist

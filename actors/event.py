@@ -1,7 +1,8 @@
 """Read one event as a client sent it, once, and refuse it with a sentence that names the place.
 
 What travels on is a plain tuple in the order of `raw_events`' columns. `properties` and `context`
-are the very text that arrived: checked, never built into Python objects, never encoded again.
+are the very text that arrived: checked, never built into Python objects, never encoded again. Only
+their texts are written without needless escapes, as whoever asks for them writes them.
 
 The rules:
 
@@ -34,6 +35,7 @@ from raydo.actors.event_checks import (
     check_name,
     check_text,
     invalid,
+    plain_texts,
     refuse_non_finite,
     refused,
 )
@@ -279,7 +281,7 @@ def _object(raw: msgspec.Raw, path: str, decode: Callable[[msgspec.Raw], T]) -> 
         raise invalid(error, path) from None
     if "{" in text[1:] or "[" in text:
         check_depth(text, path)
-    return text, found
+    return (plain_texts(text) if "\\" in text else text), found
 
 
 def _timestamp(

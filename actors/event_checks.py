@@ -1,4 +1,4 @@
-"""What an event may not be, each with a sentence that names the place as `$.path`."""
+"""What an event may not be, each with a sentence that names the place as `$.path`; how its texts are written."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from raydo.pipelining.errors import InvalidEvent
 from raydo.pipelining.limits import EVENT_DEPTH_MAX, EVENT_NAME_BYTES_MAX
 
 _MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # whole strings, to step over brackets
+_TEXT: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
@@ -37,6 +38,20 @@ def check_depth(text: str, path: str) -> None:
         depth += _STEP.get(mark, 0)
         if depth > EVENT_DEPTH_MAX:
             raise refused(path, f"nested deeper than {EVENT_DEPTH_MAX} levels")
+
+
+def plain_texts(text: str) -> str:
+    """Write the names and texts in an object's JSON without escapes that they don't need.
+
+    Many clients escape whatever is not ASCII. A path of SQLite finds a name only as it is written,
+    and a list or object is compared as it is written, wherever it is kept.
+    """
+    return _TEXT.sub(_plain, text)
+
+
+def _plain(found: re.Match[str]) -> str:
+    text = found[0]
+    return msgspec.json.encode(msgspec.json.decode(text)).decode() if "\\" in text else text
 
 
 def refuse_non_finite(item: Mapping[str, Any]) -> None:

@@ -41,6 +41,8 @@ def periods(period: str, first: date | None, last: date, week_start: str = "mond
     Raises:
         InvalidArgument: no such period, in the wrong order, or more than COHORTS_MAX.
     """
+    if period not in COHORTS_DEFAULT:
+        raise InvalidArgument(f"A period is day, week or month, not {period!r:.40}.")
     begins = [begin_of(period, last, week_start)]
     start = None if first is None else begin_of(period, first, week_start)
     wanted = COHORTS_DEFAULT[period] if start is None else COHORTS_MAX

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from raydo.actors.selection import PERSON
+from raydo.actors.selection import PERSON, Bindings
 from raydo.pipelining.errors import InvalidArgument
 from raydo.pipelining.limits import TIMELINE_EVENTS_MAX
 
 _MOMENT_MAX: Final = 2**53
 
-SELECT: Final = f"""SELECT seq, id, event, user_id, anonymous_id, timestamp, received_at,
-        properties, context, flags
-    FROM events WHERE timestamp >= :first AND timestamp <= :before AND {PERSON} = :person
-        AND (timestamp < :before OR seq < :seq)
-    ORDER BY timestamp DESC, seq DESC LIMIT :limit"""  # noqa: S608 - a column's name
+_IDS_MAX: Final = 50  # of a person, before its events are found by who they are now
+
+
+def statement(
+    ids: Sequence[str], first_ms: int, before: tuple[int, int], limit: int
+) -> tuple[str, dict[str, str | int]]:
+    """Write the statement for the newest `limit` events of a person, whose own id is the first."""
+    bindings = Bindings()
+    first, moment, seq = (bindings.add(value) for value in (first_ms, *before))
+    if len(ids) <= _IDS_MAX:  # which spares a look at each event's person
+        whose = f"user_id IN ({', '.join(map(bindings.add, ids))})"
+    else:
+        whose = f"{PERSON} = {bindings.add(ids[0])}"
+    sql = f"""SELECT seq, id, event, user_id, anonymous_id, timestamp, received_at,
+            properties, context, flags
+        FROM events WHERE timestamp >= {first} AND timestamp <= {moment} AND {whose}
+            AND (timestamp < {moment} OR seq < {seq})
+        ORDER BY timestamp DESC, seq DESC LIMIT {limit}"""  # noqa: S608 - values are bound
+    return sql, bindings.values
 
 
 def parse_before(before: object) -> tuple[int, int]:

@@ -37,14 +37,8 @@ class Traces(DurableObject, register=False):
         first_ms = rollups.since(user_id, moment, count + 1)
         if first_ms is None:  # nobody, or nothing before that moment
             return timeline.shape(plan, rolled([]))
-        values = {
-            "person": ids[0],
-            "first": first_ms,
-            "before": moment,
-            "seq": seq,
-            "limit": count + 1,
-        }
-        return self._asked((timeline.SELECT, values), ["timeline", plan], None, first_ms)
+        asked = timeline.statement(ids, first_ms, (moment, seq), count + 1)
+        return self._asked(asked, ["timeline", plan], None, first_ms)
 
     @call(js="getEvent", aside=True, needs="read")
     def event(self, message_id: str) -> dict[str, Any]:

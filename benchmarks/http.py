@@ -18,6 +18,11 @@ class Workload(NamedTuple):
 
 def measure(url: str, *, runs: int, seconds: float, tenants: int) -> list[dict[str, Any]]:
     """Return one row a workload, each the median of `runs` runs of `seconds`."""
+    return [_row(url, runs, seconds, workload) for workload in workloads(tenants)]
+
+
+def workloads(tenants: int) -> list[Workload]:
+    """Prepare the requests of each workload."""
     r = random.Random(7)
     tracks = [request("POST", "/track", "one", event(r)) for _ in range(4000)]
     spread_tracks = [request("POST", "/track", f"t{i % tenants}", event(r)) for i in range(4000)]
@@ -25,7 +30,7 @@ def measure(url: str, *, runs: int, seconds: float, tenants: int) -> list[dict[s
         request("POST", "/track/batch", f"b{i % min(16, tenants)}", [event(r) for _ in range(1000)])
         for i in range(64)
     ]
-    workloads = [
+    return [
         Workload("POST /track, 1 tenant, 1 connection", tracks, 1, 1),
         Workload("POST /track, 1 tenant, 64 connections", tracks, 64, 1),
         Workload(f"POST /track, {tenants} tenants, 64 connections", spread_tracks, 64, 1),
@@ -33,8 +38,8 @@ def measure(url: str, *, runs: int, seconds: float, tenants: int) -> list[dict[s
         Workload("GET /stats, 1 connection", [request("GET", "/stats", "one")], 1, 0),
         Workload("GET /stats, 8 connections", [request("GET", "/stats", "one")], 8, 0),
         Workload("GET /dau, 1 connection", [request("GET", "/dau", "one")], 1, 0),
+        Workload("GET /dau, 8 connections", [request("GET", "/dau", "one")], 8, 0),
     ]
-    return [_row(url, runs, seconds, workload) for workload in workloads]
 
 
 def _row(url: str, runs: int, seconds: float, workload: Workload) -> dict[str, Any]:

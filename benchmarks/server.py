@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 READY_S = 90.0
 
@@ -24,9 +25,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Serving(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    pid: int
+    data: Path
+
+
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
     """Run `raydo serve` with `options` and yield its address once `/readyz` answers 200."""
+    with running(*options) as server:
+        yield server.url
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Serving]:
+    """Do the same, and tell its process and folder too."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("raydo")), "serve", "--port", str(port)]
     with tempfile.TemporaryDirectory(prefix="raydo-bench-") as data:
@@ -37,8 +53,8 @@ def serving(*options: str) -> Iterator[str]:
         )
         url = f"http://127.0.0.1:{port}"
         try:
-            _wait_ready(url, process)
-            yield url
+            wait_until(f"{url}/readyz", process)
+            yield Serving(url, process.pid, Path(data))
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -47,13 +63,18 @@ def serving(*options: str) -> Iterator[str]:
                 process.kill()
 
 
-def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once `url` answers.
+
+    Raises:
+        RuntimeError: the server ended, or it takes too long.
+    """
     end_s = time.monotonic() + READY_S
     while time.monotonic() < end_s:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with code {process.returncode}")
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            with urllib.request.urlopen(url, timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

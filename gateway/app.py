@@ -28,6 +28,7 @@ from raydo.gateway.backend import Backend
 from raydo.gateway.body import Bodies
 from raydo.gateway.capnweb import CapnWeb
 from raydo.gateway.capnweb_socket import CapnWebSocket
+from raydo.gateway.dashboard import EMBED, HOME, STATIC, Dashboard, static
 from raydo.gateway.docs import serve_docs
 from raydo.gateway.door import Door
 from raydo.gateway.endpoint import Endpoint, internal
@@ -144,6 +145,7 @@ def _hot_routes(
 ) -> dict[tuple[str, str], Endpoint]:
     queries = Queries(backend, bodies, access)
     metrics = Metrics(backend, bodies, access)
+    dashboard = Dashboard(keyed=access.keyed)
     return {
         **routes(Intake(backend, bodies, access)),
         ("GET", "/stats"): Endpoint(queries.stats),
@@ -157,6 +159,9 @@ def _hot_routes(
         # An id may have slashes.
         ("GET", "/users/{user_id:path}"): Endpoint(metrics.user),
         ("GET", "/events/{message_id:path}"): Endpoint(metrics.event),
+        ("GET", HOME): Endpoint(dashboard.home),
+        ("GET", EMBED): Endpoint(dashboard.embedded),
+        ("GET", STATIC): Endpoint(static),
         ("POST", "/rpc"): Endpoint(Rpc(backend, bodies, access, capnweb).rpc),
     }
 

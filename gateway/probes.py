@@ -1,14 +1,10 @@
-"""Probes, and the plain page: what is open to everybody."""
+"""Probes, which are open to everybody."""
 
 from __future__ import annotations
 
-import html
-
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter
 
 from raydo.gateway.backend import Backend
-from raydo.gateway.page import page
 
 
 def probes(backend: Backend) -> APIRouter:
@@ -23,9 +19,5 @@ def probes(backend: Backend) -> APIRouter:
     async def readyz() -> dict[str, str]:
         backend.check()
         return {"status": "ready"}
-
-    @router.get("/", include_in_schema=False)
-    async def home(request: Request) -> HTMLResponse:
-        return HTMLResponse(page(html.escape(str(request.base_url).rstrip("/"))))
 
     return router

@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from raydo.pipelining.delivery import Frame, Sender
+from raydo.pipelining.delivery import Sender
 from raydo.pipelining.errors import Overloaded, UnknownObject
 from raydo.pipelining.frame import SESSION_BYTES, Reply
 from raydo.pipelining.limits import BATCHES_MAX, CALL_TIMEOUT_S, QUEUE_BYTES_MAX
 from raydo.pipelining.method import methods_of
 from raydo.pipelining.noun import Noun
 from raydo.pipelining.outbox import Outbox
+from raydo.pipelining.outgoing_frame import Frame
 from raydo.pipelining.stub import registered
 from raydo.pipelining.transport import More, Transport
 

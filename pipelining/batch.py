@@ -9,18 +9,16 @@ encoded instruction and a place in the queue.
 from __future__ import annotations
 
 import asyncio
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from raydo.pipelining.assemble import encode_cast
 from raydo.pipelining.compile import Compiled, Exits, Item, Mark, compile_queue
-from raydo.pipelining.convoy import Convoy, Together
 from raydo.pipelining.deadline import Deadlines
-from raydo.pipelining.delivery import Frame, Sender
+from raydo.pipelining.delivery import Sender
 from raydo.pipelining.derive import Path, anchor, derive, prepare
 from raydo.pipelining.errors import (
     Forbidden,
@@ -30,22 +28,20 @@ from raydo.pipelining.errors import (
     Unauthorized,
 )
 from raydo.pipelining.kept import KeptFrame
-from raydo.pipelining.limits import CAST_LINGER_S, CASTS_PER_FRAME_MAX, NESTED_MAX
-from raydo.pipelining.promise import CastPromise, Promise, ThenPromise
+from raydo.pipelining.limits import CASTS_PER_FRAME_MAX, NESTED_MAX
+from raydo.pipelining.linking import Linking
+from raydo.pipelining.outgoing_frame import Frame
+from raydo.pipelining.promise import CastPromise, Promise
 from raydo.pipelining.settle import Told, refuse, report_lost, settle, tell
 from raydo.pipelining.state import Pending, Queued, Settled
+from raydo.pipelining.urgency import AT_ONCE, LINGERING, Urgency
 
 if TYPE_CHECKING:
-    from raydo.pipelining.convoy import Place
     from raydo.pipelining.noun import Noun
     from raydo.pipelining.outbox import Outbox
     from raydo.pipelining.site import Carrier
     from raydo.pipelining.state import Done
     from raydo.pipelining.transport import Transport
-
-_IDLE: Final = 0
-_LINGERING: Final = 1  # a timer runs
-_AT_ONCE: Final = 2  # the queue is emptied after the present tasks have run
 
 
 class Batch:
@@ -66,10 +62,8 @@ class Batch:
         self._session = session
         self._outbox = outbox
         self._loop = loop
-        self._thread = thread
         self._queue: deque[Item] = deque()
-        self._urgency = _IDLE
-        self._timer: asyncio.TimerHandle | None = None
+        self._urgency = Urgency(loop, thread, self._empty)
         self._closed = False
         self._emptying = False
         self._successor: Callable[[Noun], Carrier] | None = None
@@ -78,7 +72,8 @@ class Batch:
         self._deadlines = Deadlines(loop, outbox)
         self._sender = Sender(noun, transport, outbox, session, self._empty, by=by)
         self._transport = transport
-        self._exits = Exits(self._refuse, self._park, self._find)
+        self._linking = Linking(transport, outbox, self._sender)
+        self._exits = Exits(self._refuse, self._park, self._linking.find)
 
     @property
     def idle(self) -> bool:
@@ -114,7 +109,7 @@ class Batch:
                 self._outbox.write_down(self.noun, promise._name, item[0])
             self._queue.append(item)
             full = len(self._queue) >= CASTS_PER_FRAME_MAX
-            self._hurry(_AT_ONCE if full else _LINGERING)
+            self._urgency.raise_to(AT_ONCE if full else LINGERING)
 
     def _write_frame(self, compiled: Compiled) -> None:
         if self._outbox.journal is not None and compiled.casts:
@@ -125,7 +120,7 @@ class Batch:
     def cast_again(self, name: str, op: bytes) -> None:
         """Queue a cast that an earlier process left. The lock is held."""
         self._queue.append((op, _nobody, name))
-        self._hurry(_AT_ONCE)
+        self._urgency.raise_to(AT_ONCE)
 
     def _prepare_cast(self, promise: CastPromise[Any]) -> None:
         if prepare(promise):
@@ -162,11 +157,11 @@ class Batch:
         if type(state) is Pending:
             state.done.append(done)
             if not state.frame:
-                self._hurry(_AT_ONCE)
+                self._urgency.raise_to(AT_ONCE)
         else:
             node._state = Pending(done)
             if type(state) is Queued:
-                self._hurry(_AT_ONCE)
+                self._urgency.raise_to(AT_ONCE)
             else:
                 self._outbox.stats.pulls += 1
                 self._enqueue(node)
@@ -176,17 +171,12 @@ class Batch:
         first = prepare(node)
         if not first:
             self._append(node)
-        elif self._may_link and not any(isinstance(each, ThenPromise) for each in first):
+        elif self._linking.may_bring(first):
             for other in first:
                 other._site.carrier().pull(other, _ignore)
             self._append(node)
         else:
             self._park(node)
-
-    @property
-    def _may_link(self) -> bool:
-        # A frame that is on disk has to make sense without another object's.
-        return isinstance(self._transport, Together) and self._outbox.journal is None
 
     def _park(self, node: Promise[Any]) -> None:
         """Queue a promise once what it needs of other objects is here."""
@@ -207,39 +197,9 @@ class Batch:
         if not first:
             self._append(node)
 
-    def _find(self, promise: Promise[Any]) -> Place | None:
-        """Find where another object's value can be had on the way."""
-        state = promise._state
-        if type(state) is Pending and not state.frame:
-            source = promise._site.carrier()
-            if isinstance(source, Batch):
-                source._hasten()
-            state = promise._state
-        place = state.place if type(state) is Pending else None
-        if place is None or place.transport is not self._transport or not self._sender.prompt:
-            return None
-        frame = place.frame
-        leaves_now = frame.travelling and not frame.departed and not frame.aside
-        full = frame.convoy is not None and frame.convoy.full
-        return place if leaves_now and not full else None
-
-    def _join(self, frame: Frame) -> None:
-        """Let a frame travel with those that it needs values of."""
-        assert isinstance(self._transport, Together)
-        convoy = Convoy(self._transport)
-        convoy.add(frame)
-        for link in frame.links:
-            convoy.add(link.place.frame)
-            state = link.promise._state
-            assert type(state) is Pending
-            state.done.append(self._came_late)  # should it not have come on the way
-
-    def _came_late(self, _: Settled) -> None:
-        self._sender.pump()
-
     def _append(self, item: Promise[Any] | Mark) -> None:
         self._queue.append(item)
-        self._hurry(_AT_ONCE)
+        self._urgency.raise_to(AT_ONCE)
 
     def flush(self, done: Mark) -> None:
         """Send what is queued now, and call `done` when all of it is settled."""
@@ -250,28 +210,9 @@ class Batch:
         if self._closed or self._loop.is_closed():
             raise NotConnected("This connection was closed; make another with raydo.connect().")
 
-    def _hurry(self, urgency: int) -> None:
-        """See to it that the queue is emptied in time. The lock is held."""
-        if urgency <= self._urgency:
-            return
-        self._urgency = urgency
-        wake = self._hop if urgency == _AT_ONCE else self._linger
-        if threading.get_ident() == self._thread:
-            wake()
-        else:
-            self._loop.call_soon_threadsafe(wake)
-
-    def _linger(self) -> None:
-        if self._urgency == _LINGERING:
-            self._timer = self._loop.call_later(CAST_LINGER_S, self._empty)
-
-    def _hop(self) -> None:
-        # wait_for inside gather starts its own task one iteration later; two iterations catch both.
-        self._loop.call_soon(self._loop.call_soon, self._empty)
-
-    def _hasten(self) -> None:
+    def hasten(self) -> None:
         """Compile the queue now, for another object's frame that needs a value of it."""
-        if threading.get_ident() == self._thread and self._outbox.emptying < NESTED_MAX:
+        if self._urgency.is_here and self._outbox.emptying < NESTED_MAX:
             self._empty()
 
     def _empty(self) -> None:
@@ -282,10 +223,7 @@ class Batch:
         self._outbox.emptying += 1
         try:
             with self._outbox.lock:
-                self._urgency = _IDLE
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
+                self._urgency.met()
                 while self._queue and self._sender.has_room:
                     if not self._move():
                         break
@@ -318,10 +256,9 @@ class Batch:
                 links=compiled.links,
             )
             self._sender.add(frame)
-            if self._may_link:
+            if self._linking.is_possible:
                 compiled.travels_in(frame, self._transport)
-            if frame.links:
-                self._join(frame)
+            self._linking.join(frame)
         if compiled.waits_for is not None:
             self._resume_after(compiled.waits_for)
         return compiled.waits_for is None
@@ -352,7 +289,7 @@ class Batch:
     def _came(self, _: Settled) -> None:
         self._waits_for = None
         with self._outbox.lock:
-            self._hurry(_AT_ONCE)
+            self._urgency.raise_to(AT_ONCE)
 
     def close(self, error: Exception) -> None:
         """Give up: what is queued or under way fails with `error`. Runs in the loop."""

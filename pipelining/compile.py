@@ -20,7 +20,7 @@ from raydo.pipelining.state import Pending, Settled
 
 if TYPE_CHECKING:
     from raydo.pipelining.convoy import Linked
-    from raydo.pipelining.delivery import Frame
+    from raydo.pipelining.outgoing_frame import Frame
     from raydo.pipelining.transport import Transport
 
 # A plain cast: its instruction, its promise if anybody still holds it, its name. Tuples, because

@@ -18,8 +18,8 @@ from raydo.pipelining.links import Link, Member
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raydo.pipelining.delivery import Frame
     from raydo.pipelining.noun import Noun
+    from raydo.pipelining.outgoing_frame import Frame
     from raydo.pipelining.promise import Promise
 
 

@@ -45,6 +45,9 @@ NESTED_MAX: Final = 24  # objects in a row of which each needs a value of the ne
 CONVOY_FRAMES_MAX: Final = 64  # that a client lets travel in one message for values they share
 CONVOY_MEMBERS_MAX: Final = 1_024  # envelopes in one message that a gateway takes
 CONVOY_LINKS_MAX: Final = FRAME_OPS_MAX
+# Of the answers to a convoy, and again of the values that it puts in: a link of a few bytes may
+# bring as many as a frame has. Whoever is over it is told to come again alone, outside the convoy.
+CONVOY_BYTES_MAX: Final = ENVELOPE_BYTES_MAX
 FRAMES_IN_FLIGHT_MAX: Final = 64  # unanswered frames of one object; far below SESSION_REPLIES_MAX
 ENVELOPES_IN_FLIGHT_MAX: Final = (
     4  # envelopes under way to one object: turns are serial there, so more would only wait
@@ -140,6 +143,7 @@ QUOTA_MONTH_KEPT_S: Final = 62 * 86_400  # a month's count: for that month, and 
 # BODY_BYTES_MAX, which is below PostHog's 20 MB; its SDKs send 5 MB at most.
 SEGMENT_BATCH_BYTES_MAX: Final = 500 * 1024  # Segment's limit, and RudderStack's SDKs keep to it
 SCRIPT_CACHE_S: Final = 3_600  # a browser keeps /raydo.js so long: what is fixed is everywhere then
+STATIC_CACHE_S: Final = 31_536_000  # the dashboard's files are named by what is in them
 USER_AGENT_CHARS_MAX: Final = 1_000  # of a browser's name; real ones have some hundred
 FORM_FIELDS_MAX: Final = 32  # of a form; Mixpanel's SDKs send five
 MIXPANEL_SECONDS_MAX: Final = (

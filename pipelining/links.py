@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from raydo.pipelining.codec import unpack
+from raydo.pipelining.codec import pack, unpack
 from raydo.pipelining.errors import ConnectionLost, RaydoError, TooLarge
 from raydo.pipelining.frame import (
     APPLIED,
@@ -31,9 +31,23 @@ from raydo.pipelining.frame import (
     encode_envelope,
     pack_error,
 )
-from raydo.pipelining.limits import CONVOY_LINKS_MAX, CONVOY_MEMBERS_MAX, WIRE_BYTES_MAX
+from raydo.pipelining.limits import (
+    CONVOY_LINKS_MAX,
+    CONVOY_MEMBERS_MAX,
+    FRAME_BYTES_MAX,
+    WIRE_BYTES_MAX,
+)
 from raydo.pipelining.noun import Noun, noun
-from raydo.pipelining.program import Fail, Program, Value, expect
+from raydo.pipelining.program import (
+    FAIL,
+    VALUE,
+    Program,
+    Value,
+    array_header,
+    encode_op,
+    expect,
+    join_program,
+)
 
 _DONE: Final = 0
 _FAILED: Final = 1
@@ -126,33 +140,57 @@ def decode_results(data: bytes, members: int) -> list[bytes | dict[str, Any]]:
     return [each[1] for each in wire]
 
 
-def linked(envelope: bytes, links: Iterable[Link], answers: Mapping[int, bytes]) -> bytes:
+Values = Mapping[tuple[int, int, int], Outcome]  # by source, its entry, its output; encoded
+
+
+def values_of(
+    source: int, answer: bytes, links: Iterable[Link]
+) -> dict[tuple[int, int, int], Outcome]:
+    """Read what the links bring from a member's answer, each value once however often it is needed.
+
+    What did not come is left out.
+
+    Raises:
+        InvalidArgument, TooLarge: the answer cannot be read, or a link is to no output of it.
+    """
+    wanted = {link[3:] for link in links if link.source == source}
+    answers = decode_answers(answer)
+    found: dict[tuple[int, int, int], Outcome] = {}
+    for entry in {entry for _, entry, _ in wanted if entry < len(answers)}:
+        match answers[entry]:
+            case Answer(status, bytes(payload)) if status == APPLIED:
+                results = Reply.decode(payload).results
+                for key in wanted:
+                    if key[1] == entry:
+                        expect(key[2] < len(results), "links to outputs")
+                        failed, value, _ = results[key[2]]
+                        found[key] = Outcome(failed, None, pack(value))
+    return found
+
+
+def linked(envelope: bytes, links: Iterable[Link], values: Values, room: int) -> bytes:
     """Put the values that the links bring from earlier members' answers into an envelope.
 
     Raises:
-        ConnectionLost: a value is not there; its maker hears more, and may send it again.
+        ConnectionLost: a value is not there, or they have more bytes than there is room for; who
+            sent the envelope hears more of their makers, and may send it again by itself.
         InvalidArgument, TooLarge: the envelope or a link cannot be read.
     """
     found: defaultdict[int, dict[int, Outcome]] = defaultdict(dict)
     for link in links:
-        found[link.entry][link.op] = _outcome(answers.get(link.source), link)
+        value = values.get(link[3:])
+        if value is None:
+            raise ConnectionLost("A value that this needs did not come.")
+        room -= len(value.packed or b"")
+        if room < 0:
+            raise ConnectionLost("The values that this needs are too much for one message.")
+        found[link.entry][link.op] = value
     entries = decode_envelope(envelope)
     expect(max(found, default=0) < len(entries), "links into its entries")
     return encode_envelope(
         entry._replace(program=put_in(entry.program, found[at])) if at in found else entry
         for at, entry in enumerate(entries)
     )
-
-
-def _outcome(answer: bytes | None, link: Link) -> Outcome:
-    answers = [] if answer is None else decode_answers(answer)
-    if link.source_entry < len(answers):
-        match answers[link.source_entry]:
-            case Answer(status, bytes(payload)) if status == APPLIED:
-                results = Reply.decode(payload).results
-                expect(link.output < len(results), "links to outputs")
-                return results[link.output]
-    raise ConnectionLost("A value that this needs did not come.")
 
 
 def put_in(program: bytes, found: Mapping[int, Outcome]) -> bytes:
@@ -162,8 +200,23 @@ def put_in(program: bytes, found: Mapping[int, Outcome]) -> bytes:
         InvalidArgument, TooLarge: it cannot be read, or has no such places, or becomes too large.
     """
     read = Program.decode(program)
-    ops = list(read.ops)
-    for at, outcome in found.items():
-        expect(at < len(ops) and ops[at] == Value(None), "links to empty values")
-        ops[at] = Fail(outcome.value) if outcome.failed else Value(outcome.value)
-    return Program(tuple(ops), read.outputs).encode()
+    for at in found:
+        expect(at < len(read.ops) and read.ops[at] == Value(None), "links to empty values")
+    ops: list[bytes] = []
+    room = FRAME_BYTES_MAX
+    for at, op in enumerate(read.ops):
+        ops.append(_filled(found[at]) if at in found else encode_op(op))
+        room -= len(ops[-1])
+        if room < 0:  # said before the next is made: one value may stand in thousands of places
+            raise TooLarge(
+                f"With its values a frame is over the limit of {FRAME_BYTES_MAX:,} bytes."
+            )
+    return join_program(ops, read.outputs)
+
+
+def _filled(outcome: Outcome) -> bytes:
+    return (
+        array_header(2)
+        + pack(FAIL if outcome.failed else VALUE)
+        + (outcome.packed or pack(outcome.value))
+    )

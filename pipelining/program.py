@@ -93,6 +93,11 @@ def _wire_op(op: Op) -> list[Any]:
             return [FAIL, error]
 
 
+def encode_op(op: Op) -> bytes:
+    """Encode one instruction by itself, for `join_program`."""
+    return pack(_wire_op(op))
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Instructions, and the indexes of those whose values the caller waits for."""
@@ -101,7 +106,7 @@ class Program:
     outputs: tuple[int, ...]
 
     def encode(self) -> bytes:
-        return join_program([pack(_wire_op(op)) for op in self.ops], self.outputs)
+        return join_program([encode_op(op) for op in self.ops], self.outputs)
 
     @staticmethod
     def decode(data: bytes) -> Program:

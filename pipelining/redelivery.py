@@ -11,9 +11,10 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from raydo.pipelining.delivery import Frame, Sender
+from raydo.pipelining.delivery import Sender
 from raydo.pipelining.errors import Forbidden, OutcomeUnknown, Unauthorized, decode_error
 from raydo.pipelining.frame import Reply
+from raydo.pipelining.outgoing_frame import Frame
 
 if TYPE_CHECKING:
     from pathlib import Path

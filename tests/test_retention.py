@@ -102,6 +102,7 @@ def test_without_a_range_the_latest_few_cohorts_end_today() -> None:
     ("period", "first", "last"),
     [
         ("year", None, None),
+        ("hour", None, None),  # a period of other metrics
         ("day", date(2020, 1, 1), date(2025, 1, 1)),
         ("day", date(2025, 1, 2), date(2025, 1, 1)),
         ("month", date(1, 1, 1), date(1, 2, 1)),

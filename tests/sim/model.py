@@ -127,7 +127,7 @@ class Model:
         before = self.object.effects
         reply = self.evaluate(frame.calls, refused)
         session.last = max(session.last, frame.n)
-        answer = Answer(REPLY, reply)
+        answer = Answer(REPLY, reply, frame.calls)
         if self.object.effects != before:
             changed.add(frame.session)
             large = any(call.name == "big" for call in frame.calls)

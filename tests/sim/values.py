@@ -42,6 +42,7 @@ class Answer(NamedTuple):
 
     kind: str
     payload: Any = None
+    calls: tuple[Call, ...] = ()  # that it answers: a number that comes again may be of others
 
 
 class CallFailed(Exception):

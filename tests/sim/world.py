@@ -237,7 +237,7 @@ class World:
     def compare(self, frame: Frame, expected: Answer, answer: wire.Answer) -> None:
         payload: Any = answer.payload
         if answer.status == wire.APPLIED:
-            payload = decoded(payload, frame.calls)
+            payload = decoded(payload, expected.calls or frame.calls)
         if answer.status != STATUS[expected.kind]:
             raise Mismatch(f"{frame}: {expected} expected, not {answer.status} {payload}")
         lasting = self.model.born or self.exists()

@@ -27,6 +27,7 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._session: str | None = None
+        self.complaints: list[str] = []  # errors and warnings of the console, and what was thrown
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol, and give its result."""
@@ -38,16 +39,32 @@ class Page:
         async with asyncio.timeout(CALL_S):
             while True:
                 said = json.loads(await self._socket.recv())
+                self._note(said)
                 if said.get("id") == number:
                     assert "error" not in said, said
                     result: dict[str, Any] = said["result"]
                     return result
 
+    def _note(self, said: dict[str, Any]) -> None:
+        params = said.get("params", {})
+        match said.get("method"):
+            case "Runtime.exceptionThrown":
+                details = params["exceptionDetails"]
+                self.complaints.append(
+                    details.get("exception", {}).get("description", str(details))
+                )
+            case "Runtime.consoleAPICalled" if params["type"] in {"error", "warning", "assert"}:
+                self.complaints.append(json.dumps(params["args"]))
+            case "Log.entryAdded" if params["entry"]["level"] in {"error", "warning"}:
+                entry = params["entry"]
+                self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+
     async def open(self) -> None:
         target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
         attached = await self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        await self.call("Network.enable")
+        for domain in ("Network", "Runtime", "Log", "Page"):
+            await self.call(f"{domain}.enable")
 
     async def go(self, url: str) -> None:
         """Go to an address, and wait until the page is there with its scripts."""

@@ -9,6 +9,7 @@ export class Refused extends Error {
     this.status = status;
     this.code = body.code ?? "unreachable";
     this.detail = body.detail ?? null;
+    this.passes = status === 0 || status === 503; // it may be starting
   }
 }
 

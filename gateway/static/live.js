@@ -39,13 +39,15 @@ export class Live {
     this.#listeners.add(listener);
   }
 
-  /** Follow the tenant that is looked at now. */
-  async follow() {
+  /** Follow the tenant that is looked at now; `stats` is what /stats answered of it. */
+  async follow(stats) {
     const turn = ++this.#turn;
     this.#hangUp();
     this.clear();
-    const [latest, stats] = await Promise.all([this.#api.sql(SQL_LATEST), this.#api.get("/stats")]);
-    const { rows } = latest.value;
+    this.took = { layer: stats.layer, ms: stats.ms };
+    this.#count(stats.value);
+    this.#tell([]);
+    const { rows } = (await this.#api.sql(SQL_LATEST)).value;
     const last = rows.length ? rows[0].seq : null;
     const since = (Math.floor(Date.now() / 60_000) - MINUTES) * 60_000;
     const counted = await this.#api.sql(SQL_MINUTES, { params: [since, last ?? 0] });
@@ -56,8 +58,6 @@ export class Live {
       properties: JSON.parse(row.properties ?? "{}"), fresh: false,
     }));
     for (const { minute, n } of counted.value.rows) this.minutes.set(minute, n);
-    this.took = { layer: stats.layer, ms: stats.ms };
-    this.#count(stats.value);
     this.#tell([]);
     this.#connect(turn);
   }

@@ -23,6 +23,7 @@ const FRESH_MS = 5_000; // what came live is in the numbers so soon, and in the 
 const FRESH_SHARE = 20; // and takes a twentieth of the server's time at most
 const FRESH = new Set(["overview", "events", "pages", "sources", "properties"]);
 const PROOF_MS = 60_000;
+const AGAIN_MS = 2_000; // until a server that starts is asked again
 
 const store = new Store();
 const session = new Session();
@@ -41,6 +42,7 @@ const grid = h("div.grid", {}, panels.map((each) => each.element));
 const beside = document.querySelector("#beside");
 
 let shown = ""; // "panels", "welcome", "sign-in": what stands in `main`
+let away = false; // the connection was lost
 let stale = false; // events came that the panels do not have yet
 
 async function open() {
@@ -48,12 +50,12 @@ async function open() {
   place.setAttribute("aria-busy", "true");
   try {
     api.settings = (await api.get("/settings")).value;
-    const { value: stats } = await api.get("/stats");
+    const stats = await api.get("/stats");
     fill(beside, header.element, timeline.element, keys.element);
     header.refresh();
-    if (Object.keys(stats.events).length) showPanels();
+    if (Object.keys(stats.value.events).length) showPanels();
     else showWelcome();
-    await live.follow();
+    await live.follow(stats);
   } catch (error) {
     if (shown !== "sign-in") refuse(error);
   } finally {
@@ -65,8 +67,7 @@ async function open() {
 function showPanels() {
   if (shown !== "panels") fill(place, grid);
   shown = "panels";
-  refresh({ force: true });
-  proof.refresh();
+  refresh({ force: true }).then(() => proof.refresh()); // after them, or it would time its own wait
 }
 
 function showWelcome() {
@@ -91,6 +92,7 @@ function refuse(error) {
   shown = "refused";
   fill(place, h("section.sign-in", {}, h("h1", {}, "Nothing can be shown"), h("p", { role: "alert" }, error.message),
     h("button.primary", { type: "button", onclick: open }, "Try again")));
+  if (error.passes) setTimeout(() => shown === "refused" && open(), AGAIN_MS);
 }
 
 async function refresh(how) {
@@ -115,6 +117,8 @@ store.listen((now, before) => {
 session.onClose(showSignIn);
 
 live.listen((events) => {
+  if (away && live.connected && shown === "panels") refresh().then(() => proof.refresh()); // what was refused meanwhile
+  away = live.connected === false;
   if (!events.length) return;
   if (shown === "welcome") showPanels();
   stale = true;

@@ -1,8 +1,7 @@
-"""`raydo backup` and `raydo restore`: a folder's tenants into a place for backups, and back."""
+"""`raydo backup`: a folder's tenants into a place for backups, once or again and again."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,29 +16,18 @@ from raydo.pipelining.errors import InvalidArgument, RaydoError, Unavailable
 
 if TYPE_CHECKING:
     from raydo.actors.backup import Backed, Backup
-    from raydo.actors.backup_point import Point
     from raydo.actors.vault import Vault
     from raydo.gateway.target import Target
     from raydo.pipelining.noun import Noun
 
 PARTIAL: Final = 1  # the exit code of a backup without some tenants
 DAY_MS: Final = 86_400_000
-_POLL_S: Final = 0.1
 
 To = Annotated[
     str,
     typer.Option(
         "--to", envvar="RAYDO_BACKUP_TO", metavar="DIR|s3://…", help="Where backups are kept."
     ),
-]
-From = Annotated[
-    str,
-    typer.Option(
-        "--from", envvar="RAYDO_BACKUP_TO", metavar="DIR|s3://…", help="Where backups are kept."
-    ),
-]
-Only = Annotated[
-    str | None, typer.Option("--tenant", "-t", metavar="T", help="Of one tenant; else of all.")
 ]
 Every = Annotated[
     str | None,
@@ -51,18 +39,12 @@ KeepDays = Annotated[
         min=1, metavar="N", help="Forget what is only of use for moments more than N days ago."
     ),
 ]
-At = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MOMENT", help="As of the last backup that had ended by then; ISO 8601 or ms."
-    ),
-]
 
 
 def backup(
     *,
     to: To,
-    tenant: Only = None,
+    tenant: options.Only = None,
     object_: options.Object = "Analytics",
     every: Every = None,
     keep_days: KeepDays = None,
@@ -71,9 +53,9 @@ def backup(
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Copy what changed in a data folder to a place for backups, while it is served or not.
+    """Copy what changed in a data folder to a place for backups.
 
-    Run it on the server's machine. It asks the gateway to bring the databases up to date, so a backup
+    Also while it is served. Run it on the server's machine. It asks the gateway to bring the databases up to date, so a backup
     has everything that was acknowledged before it began. Exit code 1: some tenants are not in it.
     """
     from raydo.actors.backup import Backup
@@ -86,7 +68,7 @@ def backup(
     apart_s = None if every is None else _seconds(every)
     only = None if tenant is None else noun(object_, tenant)
     vault = Vault.open(to, make=True)
-    one = _Round(data, to, Backup(data, vault, _now_ms), only, target(url, None, key))
+    one = _Round(data, to, Backup(data, vault, now_ms), only, target(url, None, key))
     with vault.held():
         failed = _rounds(one, vault, apart_s, keep_days, json=json)
     raise typer.Exit(PARTIAL if failed else 0)
@@ -142,7 +124,7 @@ class _Round:
             claim = None
         try:
             total = 1 if self._only is not None else sum(1 for _ in tenant.tenants(self._data))
-            at_ms = _now_ms()
+            at_ms = now_ms()
             exact = True if claim is not None else self._drained()
             with bar(total) as shown:
                 return self._backup.run(
@@ -189,78 +171,6 @@ class _Round:
         return not reply["failed"]
 
 
-def restore(
-    *,
-    from_: From,
-    tenant: Only = None,
-    object_: options.Object = "Analytics",
-    at: At = None,
-    data: options.DataFolder = Path("data"),
-    json: Json = False,
-) -> None:
-    """Bring tenants back from a backup into a folder that has them not and that nobody serves.
-
-    They are as they were at the last backup that had ended by --at, or the newest: what was
-    acknowledged after that moment is not in it.
-    """
-    from raydo.actors.restore import choose
-    from raydo.actors.restore import restore as run
-    from raydo.actors.vault import Vault
-    from raydo.gateway import printing
-    from raydo.gateway.progress import bar
-    from raydo.pipelining.noun import noun
-
-    vault = Vault.open(from_)
-    at_ms = None if at is None else _moment(at)
-    points = choose(vault, at_ms, None if tenant is None else noun(object_, tenant))
-    with bar(len(points)) as shown:
-        done = run(
-            vault,
-            points,
-            data,
-            _now_ms(),
-            lambda point: shown.step(point.noun),
-        )
-    erased = asyncio.run(_erase_again(vault, points, data))
-    if json:
-        printing.show_json([{**point.wire(), "files": len(point.files)} for point in done.points])
-        return
-    for point in done.points:
-        note = "" if point.exact else ", less the last seconds before"
-        typer.echo(f"{point.noun}  as of {_time(point.at_ms)}{note}  {point.size:,} bytes")
-    for name, count in erased.items():
-        typer.echo(f"{name}: erased again, {count:,} erasures that came after the backup")
-    for name in done.elsewhere:
-        typer.echo(
-            f"{name}: its archive is in a warehouse of your own, not in the backup.", err=True
-        )
-
-
-async def _erase_again(vault: Vault, points: list[Point], data: Path) -> dict[str, int]:
-    """Let restored tenants forget whom they had forgotten after the backup; wait for it."""
-    from raydo.actors.analytics import Analytics
-    from raydo.actors.erasures import DONE
-    from raydo.actors.restore import erased_since
-    from raydo.actors.runtime import connect
-    from raydo.gateway.auditing import CLI
-
-    listed = {
-        point.tenant: erased
-        for point in points
-        if point.object == Analytics.__name__ and (erased := erased_since(vault, point))
-    }
-    counts: dict[str, int] = {}
-    if not listed:
-        return counts
-    async with connect(data=data) as connection:
-        for name, erased in listed.items():
-            stub = connection.acting(CLI).stub(Analytics, name)
-            counts[name] = len(await stub.erase_again(erased))
-            while any(each["state"] != DONE for each in await stub.erasures()):  # noqa: ASYNC110
-                await asyncio.sleep(_POLL_S)
-    return counts
-
-
 def _show(done: Backed, *, json: bool) -> None:
     if json:
         from dataclasses import asdict
@@ -270,7 +180,7 @@ def _show(done: Backed, *, json: bool) -> None:
         printing.show_json(asdict(done))
         return
     typer.echo(
-        f"{_time(done.at_ms)}  {done.tenants:,} tenants, {done.changed:,} changed,"
+        f"{time_of(done.at_ms)}  {done.tenants:,} tenants, {done.changed:,} changed,"
         f" {done.bytes:,} bytes, {done.new_bytes:,} new"
     )
     for name, reason in done.failed.items():
@@ -291,7 +201,8 @@ def _forget(vault: Vault, before_ms: int) -> None:
         typer.echo(f"Forgot {points:,} points and {pieces:,} pieces.")
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Tell the time."""
     return time.time_ns() // 1_000_000
 
 
@@ -309,11 +220,6 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _moment(text: str) -> int:
-    from raydo.actors.event import parse_time
-
-    return parse_time(int(text) if text.isdigit() else text, "--at")
-
-
-def _time(ms: int) -> str:
+def time_of(ms: int) -> str:
+    """Write a moment as ISO 8601 has it."""
     return datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="milliseconds")

@@ -15,7 +15,9 @@ _SIGNS: Final = {"ok": "ok  ", "warning": "WARN", "error": "FAIL"}
 
 
 def doctor(*, data: options.DataFolder = Path("data"), json: Json = False) -> None:
-    """Check disk, clock, syncs, limits, versions, the folder's lock and Ray; say what to do.
+    """Say what is wrong with the machine, and what to do.
+
+    Looks at disk, clock, syncs, limits, versions, the folder's lock and Ray.
 
     Run it where the server runs. Exit code 1: something would lose data, or nothing would work.
     """

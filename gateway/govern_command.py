@@ -24,7 +24,7 @@ def audit(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Show who did what to a tenant, or to the server, the latest first."""
+    """Show who did what to a tenant, or to the server; newest first."""
     from raydo.gateway import printing
     from raydo.gateway.auditing import read_audit
 
@@ -46,7 +46,10 @@ def erase(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Erase one user everywhere (log, database, rollups, archive, snapshots), or with --all a tenant."""
+    """Erase one user everywhere, or with --all a tenant.
+
+    From the log, the database, the rollups, the archive and all its snapshots.
+    """
     from raydo.gateway import printing
     from raydo.gateway.erasing import erase_tenant_at, erase_user
 
@@ -78,7 +81,7 @@ def export(
     key: Key = None,
     data: Data = None,
 ) -> None:
-    """Write a tenant's events into a file, from which `raydo import` brings them back."""
+    """Write a tenant's events into a file for `raydo import`."""
     from raydo.gateway.saving import save_events
 
     with waiting(f"Exporting {tenant}"):
@@ -95,7 +98,7 @@ def token(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Make a token that reads one tenant for a short while, and print it."""
+    """Make a token that reads one tenant for a short while."""
     from raydo.gateway import printing
     from raydo.gateway.auditing import make_token
 
@@ -104,12 +107,6 @@ def token(
         printing.show_json(made)
     else:
         typer.echo(made["token"])
-
-
-def add_to(app: typer.Typer) -> None:
-    """Give the commands to the program."""
-    for command in (audit, erase, export, token):
-        app.command()(command)
 
 
 ROWS = 50

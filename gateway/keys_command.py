@@ -25,7 +25,7 @@ from raydo.gateway.options import Server as OfServer
 from raydo.gateway.target import Target, target
 
 keys_app = typer.Typer(
-    help="Keys: who may write, read or administer a tenant, and who the whole server.",
+    help="Make, list and revoke keys: who may do what.",
     no_args_is_help=True,
 )
 

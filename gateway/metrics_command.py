@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import typer
-
 from raydo.gateway import options
 from raydo.gateway.options import Data, Json, Key, Tenant, Url
 from raydo.gateway.target import Target, target
 
-metrics_app = typer.Typer()  # its commands become raydo's own
 
-
-@metrics_app.command()
 def stats(
     *, tenant: Tenant = "default", url: Url = None, key: Key = None, data: Data = None,
     json: Json = False,
@@ -32,7 +27,6 @@ def stats(
     printing.show_columns(("event", "count"), list(found["events"].items()))
 
 
-@metrics_app.command()
 def retention(
     *,
     tenant: Tenant = "default",
@@ -46,7 +40,10 @@ def retention(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Show who came again, by the day, week or month in which they were first seen ever."""
+    """Show who came again, by when they were first seen.
+
+    By the day, week or month of somebody's first event ever.
+    """
     from raydo.gateway import printing
 
     where = target(url, data, key)

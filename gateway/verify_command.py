@@ -28,7 +28,7 @@ def verify(
     lake: options.Lake = None,
     json: Json = False,
 ) -> None:
-    """Derive every rollup and counter anew from the events, archived or not, and compare.
+    """Derive rollups and counters anew from all events, and compare.
 
     Reads only, and may run beside the server. Exit code 1: something differs.
     """

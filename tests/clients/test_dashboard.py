@@ -4,91 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
-from support.browser import Page, browsing
-from support.npm import CLIENTS, node, serving
-
-from raydo.gateway.demo import SHOPS, events
+from support.dashboard import READY, WAIT_S, Dashboard, dashboard, days
+from support.npm import CLIENTS, node
 
 if TYPE_CHECKING:
     from conftest import Keyed
 
 pytestmark = pytest.mark.slow
-WAIT_S = 20.0
-SHOP = next(shop for shop in SHOPS if shop.id == "acme")
-READY = "document.querySelector('#overview .tile-value') && !document.querySelector('.loading, .skeleton')"
-
-
-class Dashboard:
-    """The dashboard, looked at by somebody."""
-
-    def __init__(self, keyed: Keyed, page: Page, url: str) -> None:
-        self.keyed = keyed
-        self.page = page
-        self.url = url
-
-    async def open(self, path: str) -> None:
-        await self.page.call("Page.navigate", url=f"{self.url}{path}")
-        await self.until(
-            f"location.href.startsWith({self.url!r}) && document.readyState == 'complete'"
-        )
-
-    async def sign_in(self, key: str) -> None:
-        await self.until("document.querySelector('#key')")
-        await self.page.run(f"document.querySelector('#key').value = {key!r}")
-        await self.click(".sign-in .primary")
-
-    async def until(self, script: str, within_s: float = WAIT_S) -> float:
-        """Wait until something holds, and tell how long it took."""
-        began = time.monotonic()
-        while not await self.page.run(f"Boolean({script})"):
-            assert time.monotonic() - began < within_s, script
-            await asyncio.sleep(0.02)
-        return time.monotonic() - began
-
-    async def click(self, selector: str) -> None:
-        await self.until(f"document.querySelector({selector!r})")
-        await self.page.run(f"document.querySelector({selector!r}).click()")
-
-    async def press(self, key: str) -> None:
-        for kind in ("keyDown", "keyUp"):
-            await self.page.call("Input.dispatchKeyEvent", type=kind, key=key, text=key)
-
-    async def text(self, selector: str) -> str:
-        found: str = await self.page.run(f"document.querySelector({selector!r})?.innerText ?? ''")
-        return found
-
-    async def texts(self, selector: str) -> list[str]:
-        found: list[str] = await self.page.run(
-            f"[...document.querySelectorAll({selector!r})].map((each) => each.innerText)"
-        )
-        return found
-
-    async def search(self) -> str:
-        found: str = await self.page.run("location.search")
-        return found
-
-    async def ask(self, method: str, path: str, **request: Any) -> Any:
-        key = await self.keyed.key("read")
-        return (await self.keyed.ask(method, path, key, **request)).json()
-
-
-@asynccontextmanager
-async def dashboard(keyed: Keyed, home: Path, *, filled: bool = True) -> AsyncIterator[Dashboard]:
-    if filled:
-        items = list(events(SHOP, datetime.now(UTC)))
-        await keyed.backend.analytics("acme").ingest(items, historical=True)
-    async with serving(keyed.app) as host, browsing(home) as page:
-        yield Dashboard(keyed, page, f"http://{host}")
-        assert page.complaints == []
 
 
 async def test_numbers_follow_days_zone_and_clicks_and_all_is_in_the_address(
@@ -109,10 +36,10 @@ async def test_numbers_follow_days_zone_and_clicks_and_all_is_in_the_address(
 
         await seen.press("w")
         await seen.until(f"location.search.includes('range=7d') && {READY}")
-        week = await seen.ask("GET", f"/timeseries?{_days(7)}")
+        week = await seen.ask("GET", f"/timeseries?{days(7)}")
         assert f"{week['total']:,}" in await seen.text("#overview .tiles")
 
-        await _choose(seen, ".zone select", "Asia/Tokyo")
+        await seen.choose(".zone select", "Asia/Tokyo")
         await seen.until(f"location.search.includes('tz=Asia/Tokyo') && {READY}")
 
         page = (await seen.texts("#pages .row-name"))[0]
@@ -131,7 +58,7 @@ async def test_a_funnel_is_built_and_agrees_with_the_endpoint(keyed: Keyed, tmp_
         await seen.open("/?range=90d&step=PageView&step=FeatureUsed")
         await seen.sign_in(await keyed.key("read"))
         await seen.until(f"{READY} && document.querySelectorAll('.step').length == 2")
-        await _choose(seen, ".funnel li:nth-child(2) select", "SignUp")
+        await seen.choose(".funnel li:nth-child(2) select", "SignUp")
         await seen.until(f"location.search.includes('step=SignUp') && {READY}")
         await seen.click(".funnel-foot .ghost")
         await seen.until(f"document.querySelectorAll('.step').length == 3 && {READY}")
@@ -139,7 +66,7 @@ async def test_a_funnel_is_built_and_agrees_with_the_endpoint(keyed: Keyed, tmp_
         steps = await seen.page.run(
             "[...document.querySelectorAll('.step select')].map((each) => each.value)"
         )
-        asked = {"steps": steps, **dict(each.split("=") for each in _days(90).split("&"))}
+        asked = {"steps": steps, **dict(each.split("=") for each in days(90).split("&"))}
         persons = [
             each["persons"] for each in (await seen.ask("POST", "/funnel", json=asked))["steps"]
         ]
@@ -154,7 +81,7 @@ async def test_sql_shows_a_table_or_a_chart_also_as_of_an_earlier_moment(
         await seen.open("/")
         await seen.sign_in(await keyed.key("read"))
         await seen.until(READY)
-        await _write(seen, "SELECT date, count(*) AS n FROM events GROUP BY date ORDER BY date")
+        await seen.write("SELECT date, count(*) AS n FROM events GROUP BY date ORDER BY date")
         await seen.until("document.querySelectorAll('#sql tbody tr').length > 80")
         await seen.click("#sql .segmented button:last-child")
         await seen.until("document.querySelector('#sql canvas')")
@@ -163,7 +90,7 @@ async def test_sql_shows_a_table_or_a_chart_also_as_of_an_earlier_moment(
         moment = datetime.now().astimezone() + timedelta(seconds=1)
         await asyncio.sleep(1)  # a field for a moment has whole seconds
         await keyed.ask("POST", "/track", await keyed.key("write"), json={"event": "Later"})
-        await _write(seen, "SELECT count(*) AS n FROM events WHERE event = 'Later'")
+        await seen.write("SELECT count(*) AS n FROM events WHERE event = 'Later'")
         await seen.until("document.querySelector('#sql td.number')?.textContent == '1'")
         past = f"{moment:%Y-%m-%dT%H:%M:%S}"
         await seen.page.run(f"document.querySelector('#as-of').value = {past!r}")
@@ -171,7 +98,7 @@ async def test_sql_shows_a_table_or_a_chart_also_as_of_an_earlier_moment(
         await seen.until("document.querySelector('#sql td.number')?.textContent == '0'")
         assert "as_of=" in await seen.search()
 
-        await _write(seen, "DROP TABLE raw_events")
+        await seen.write("DROP TABLE raw_events")
         await seen.until("document.querySelector('#sql .refused')")
         seen.page.complaints.clear()  # the browser's own line on the refusal
 
@@ -196,6 +123,26 @@ async def test_an_event_shows_within_a_second_and_a_person_has_a_timeline(
         assert "user=ada" in await seen.search()
         await seen.page.run("history.back()")
         await seen.until("!document.querySelector('dialog[open]')")
+
+
+async def test_a_panels_file_has_its_rows_and_runs_no_formula(keyed: Keyed, tmp_path: Path) -> None:
+    async with dashboard(keyed, tmp_path, filled=False) as seen:
+        for name in ("Launched", "Launched", '=HYPERLINK("x","y")'):
+            await keyed.ask("POST", "/track", await keyed.key("write"), json={"event": name})
+        await seen.page.call(
+            "Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path)
+        )
+        await seen.open("/?metric=events")
+        await seen.sign_in(await keyed.key("read"))
+        await seen.until(READY)
+        await seen.click("#events .panel-end button")
+        saved = tmp_path / "raydo-events.csv"
+        async with asyncio.timeout(WAIT_S):
+            while not saved.exists() or not saved.stat().st_size:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert saved.read_bytes().decode() == (
+            'event,events\r\nLaunched,2\r\n"\'=HYPERLINK(""x"",""y"")",1\r\n'
+        )
 
 
 async def test_a_tenant_without_events_is_told_how_the_first_one_comes(
@@ -267,21 +214,3 @@ async def _axe(seen: Dashboard, axe: str) -> list[str]:
         for each in json.loads(report)
         if each["impact"] in {"serious", "critical"}
     ]
-
-
-async def _choose(seen: Dashboard, selector: str, value: str) -> None:
-    await seen.page.run(
-        f"(() => {{ const field = document.querySelector({selector!r}); field.value = {value!r};"
-        "field.dispatchEvent(new Event('change')); })()"
-    )
-
-
-async def _write(seen: Dashboard, sql: str) -> None:
-    quoted = msgspec.json.encode(sql).decode()
-    await seen.page.run(f"document.querySelector('#sql textarea').value = {quoted}")
-    await seen.click("#sql .primary")
-
-
-def _days(days: int) -> str:
-    today = datetime.now(UTC).date()
-    return f"from={today - timedelta(days=days - 1)}&to={today}"

@@ -67,6 +67,7 @@ def test_a_folder_may_be_named_from_where_one_stands(
     monkeypatch.chdir(tmp_path)
     assert run("backup", "--to", "kept") == 0
     assert run("restore", "--from", "kept", "--data", "again") == 0
+    assert run("verify", "--data", "again") == 0
     with World(tmp_path / "again") as world:
         assert names(world) == ["A", "B"]
 

@@ -183,7 +183,7 @@ def show_where_to_look(target: Target) -> None:
         f"  a launch        curl '{url}/dau?tenant=rocket&days=40'",
         f"  a bad fortnight curl '{url}/dau?tenant=harbor&days=60'",
         f"  someone is here curl '{url}/stats?tenant=pulse'",
-        f"Page {url}/  API {url}/docs",
+        f"Dashboard {url}/?tenant=rocket  API {url}/docs",
     ):
         _out.print(line, soft_wrap=True)
 

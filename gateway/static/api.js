@@ -64,6 +64,13 @@ export class Api {
     return this.#ask("POST", path, JSON.stringify(body), signal);
   }
 
+  /** List the names of all tenants; only an administrator is told. */
+  async tenants() {
+    if (!this.session.administers) throw new Refused(403, { message: "This key is not for a list of tenants." });
+    const { value } = await this.get("/admin/tenants");
+    return [...new Set(value.tenants.filter((each) => each.object === "Analytics").map((each) => each.tenant))].sort();
+  }
+
   /** Run SQL: the rows, with the layer and the time. */
   async sql(sql, { params, asOf, limit, signal } = {}) {
     return this.post("/query", { sql, ...(params && { params }), ...(asOf && { asOf }), ...(limit && { limit }) }, signal);

@@ -11,8 +11,8 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 /**
  * Draw lines over a list of labels.
  *
- * `lines` are `{name, values, dashed, partial, colour}`: `partial` says that the last value is of a
- * period that has not ended, and its part of the line is dotted. `labels` are whole, `ticks` short.
+ * `lines` are `{name, values, dashed, partial, colour}`: `partial` is the place of the
+ * value whose period has not ended, and its part of the line is dotted. `labels` are whole, `ticks` short.
  */
 export class LineChart {
   #plot = null;
@@ -67,7 +67,7 @@ export class LineChart {
     const { labels, lines } = this.#drawn;
     this.tip.hidden = idx === null || idx === undefined || left < 0;
     if (this.tip.hidden) return;
-    this.tip.replaceChildren(h("b", {}, labels[idx]), ...lines.filter((line) => line.values[idx] !== undefined).map((line) =>
+    this.tip.replaceChildren(h("b", {}, labels[idx]), ...lines.filter((line) => line.values[idx] !== undefined && line.values[idx] !== null).map((line) =>
       h("span", {}, h("i", { style: { background: colour(line.colour) } }), line.name, h("em", {}, number(line.values[idx] ?? 0)), line.notes?.[idx] && h("small", {}, line.notes[idx]))));
     const right = left > plot.over.clientWidth / 2;
     this.tip.style.left = right ? "" : `${left + 14}px`;
@@ -93,11 +93,11 @@ function asSeries(line) {
     shade.addColorStop(1, colour("--accent-none"));
     return shade;
   };
-  if (!line.partial || line.values.length < 2) return [{ values: line.values, options: { ...common, fill } }];
-  const last = line.values.length - 1;
+  if (!line.partial) return [{ values: line.values, options: { ...common, fill } }];
+  const last = line.partial;
   return [
-    { values: line.values.map((value, i) => (i === last ? null : value)), options: { ...common, fill } },
-    { values: line.values.map((value, i) => (i < last - 1 ? null : value)), options: { ...common, fill, dash: [5, 5], points: { show: false } } },
+    { values: line.values.map((value, i) => (i >= last ? null : value)), options: { ...common, fill } },
+    { values: line.values.map((value, i) => (i < last - 1 || i > last ? null : value)), options: { ...common, fill, dash: [5, 5], points: { show: false } } },
   ];
 }
 

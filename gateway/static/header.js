@@ -53,7 +53,7 @@ export class Header {
     const field = h("input", { type: "search", placeholder: "Tenant", "aria-label": "Tenant's name", autocomplete: "off", spellcheck: "false" });
     const go = (tenant) => {
       this.tenant.element.open = false;
-      if (tenant) this.store.set({ tenant, filters: [], steps: [], property: "", user: "" });
+      if (tenant) this.store.enter(tenant);
     };
     let names = [];
     const offer = () => {
@@ -64,10 +64,9 @@ export class Header {
     fill(this.tenant.card, h("form", { onsubmit: (event) => { event.preventDefault(); go(field.value.trim()); } }, field), list);
     field.focus();
     try {
-      const { value } = await this.api.get("/admin/tenants");
-      names = [...new Set(value.tenants.filter((each) => each.object === "Analytics").map((each) => each.tenant))].sort();
+      names = await this.api.tenants();
     } catch (_) {
-      fill(list, h("p.quiet", {}, "This key is not for a list of tenants: type a name."));
+      fill(list, h("p.quiet", {}, "No list of tenants for this key: type a name."));
       return;
     }
     offer();

@@ -75,7 +75,8 @@ function showWelcome() {
   document.title = `${api.tenant} · raydo`;
   fill(place);
   proof.refresh();
-  welcome(place, { tenant: api.tenant, keyed: session.secret !== null });
+  const others = api.tenants().then((names) => names.filter((name) => name !== api.tenant));
+  welcome(place, { tenant: api.tenant, keyed: session.secret !== null, others, choose: (name) => store.enter(name) });
 }
 
 function showSignIn(reason) {

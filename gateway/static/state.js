@@ -66,6 +66,11 @@ export class Store {
     this.#become(next);
   }
 
+  /** Look at another tenant: the days stay, what belongs to the one before does not. */
+  enter(tenant) {
+    this.set({ tenant, filters: [], steps: [], property: "", user: "" });
+  }
+
   /** Call a function with the state and the one before, at every change. */
   listen(listener) {
     this.#listeners.add(listener);

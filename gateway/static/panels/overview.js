@@ -104,6 +104,8 @@ function drawChart(chart, shown, metric) {
   const name = metric === "events" ? "Events" : "Users";
   const { points, interval } = shown;
   const before = shown.previous?.total ? shown.previous.points : [];
+  const partial = points.findIndex((each) => each.partial);
+  const now = partial < 0 ? points.length : partial; // what comes after it is not known to be 0
   chart.draw({
     labels: points.map((each) => point(each.at, interval) + (each.partial ? " (so far)" : "")),
     ticks: points.map((each) => tick(each.at, interval)),
@@ -112,7 +114,7 @@ function drawChart(chart, shown, metric) {
         name: "Before", colour: "--before", dashed: true,
         values: points.map((_, i) => before[i]?.value ?? null), notes: before.map((each) => point(each.at, interval)),
       }] : []),
-      { name, colour: "--accent", values: points.map((each) => each.value), partial: points.at(-1)?.partial },
+      { name, colour: "--accent", values: points.map((each, i) => (i > now ? null : each.value)), partial: now < points.length ? now : null },
     ].reverse(),
     summary: `${name} from ${shown.from} to ${shown.to}: ${number(shown.total)} in all. The CSV of this panel has every value.`,
   });

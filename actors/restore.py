@@ -15,17 +15,19 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from raydo.actors import tenant
+from raydo.actors.archiver import move
 from raydo.actors.backup import RUNS
-from raydo.actors.backup_point import ELSEWHERE, Kept, Point, folder_of
+from raydo.actors.backup_point import ELSEWHERE, IN_FOLDER, Kept, Point, folder_of
 from raydo.actors.claim import FOLDER, Claim
 from raydo.actors.disk import OsDisk
 from raydo.actors.due import write_due
+from raydo.actors.lake import Lake, namespace_of
 from raydo.actors.outgoing import FIRST
 from raydo.actors.storage import DATABASE_FILE
 from raydo.pipelining.errors import DataInUse, DataUnreadable, InvalidArgument
@@ -113,6 +115,10 @@ def restore(
         for point in points:
             on_point(point)
             _bring_back(vault, point, data, now_ms)
+            if point.archive == IN_FOLDER:
+                # Else whoever opens it first has to; what is wrong there a question will say.
+                with suppress(DataUnreadable, FileNotFoundError):
+                    move(Lake(tenant.folder(data, point.noun), namespace_of(point.noun)))
             done.points.append(point)
         return done
     finally:

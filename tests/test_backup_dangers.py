@@ -57,6 +57,7 @@ def test_one_damaged_tenant_costs_no_other_its_backup(vault: Vault, tmp_path: Pa
     assert [point.tenant for point in choose(vault)] == ["zeta"]
 
 
+@pytest.mark.slow
 def test_a_folder_may_be_named_from_where_one_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,10 +68,12 @@ def test_a_folder_may_be_named_from_where_one_stands(
     monkeypatch.chdir(tmp_path)
     assert run("backup", "--to", "kept") == 0
     assert run("restore", "--from", "kept", "--data", "again") == 0
+    assert run("verify", "--data", "again") == 0
     with World(tmp_path / "again") as world:
         assert names(world) == ["A", "B"]
 
 
+@pytest.mark.slow
 def test_whom_a_tenant_had_forgotten_stays_forgotten_in_the_archive_too(tmp_path: Path) -> None:
     vault = Vault.open(str(tmp_path / "kept"), make=True)
     with World(tmp_path / "a") as world:

@@ -116,6 +116,7 @@ def test_buckets_and_the_calendar_of_raw_events_mean_the_same_by_day_and_hour(na
             assert calendar.hour(second * 1000) == f"{hour_of(bucket, zone):%Y-%m-%dT%H}:00"
 
 
+@pytest.mark.slow
 def test_since_2012_the_day_of_a_bucket_is_the_clock_on_the_wall_in_every_zone() -> None:
     for name in sorted(available_timezones()):
         zone = ZoneInfo(name)

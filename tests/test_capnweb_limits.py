@@ -176,6 +176,7 @@ def test_a_map_is_bounded_in_items_and_in_calls() -> None:
     assert desk.session.broken is None
 
 
+@pytest.mark.slow
 def test_a_map_that_a_program_has_no_room_for_is_replayed_or_refused() -> None:
     desk = Desk()
     desk.say(pushed(["Shop"], "acme"), pushed(["days"], 1, on=1))
@@ -186,6 +187,7 @@ def test_a_map_that_a_program_has_no_room_for_is_replayed_or_refused() -> None:
     assert error_of(heard[-1])[2] == "too_large"
 
 
+@pytest.mark.slow
 def test_programs_are_cut_before_they_are_too_long_for_an_object() -> None:
     desk = Desk(batch=True)
     desk.say(pushed(["Shop"], "acme"))

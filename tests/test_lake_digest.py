@@ -29,6 +29,7 @@ def as_sqlite(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 BATCH = batch_of(as_sqlite(ROWS))
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 20)))
 def test_cuts_between_batches_change_nothing(cuts: list[int]) -> None:
     ends = sorted({*cuts, 0, 20})

@@ -125,6 +125,7 @@ def test_runs_that_always_end_are_given_up(tenant: Tenant, monkeypatch: pytest.M
         tenant.ask(ALL)
 
 
+@pytest.mark.slow
 def test_as_of_any_moment_is_what_was_known_then(tmp_path: Path) -> None:
     tenant = Tenant(tmp_path / "tenant")
     moments = []
@@ -168,6 +169,7 @@ def test_as_of_works_before_anything_is_archived(tenant: Tenant) -> None:
     assert tenant.rows("SELECT sum(count) AS n FROM hourly_events", as_of=then) == [{"n": 10}]
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_what_was_archived_then(tenant: Tenant) -> None:
     with pytest.raises(QueryError, match="no archive"):
         tenant.ask(ALL, as_of=AsOf(snapshot_id=1))

@@ -144,6 +144,7 @@ def test_the_command_archives_and_says_so(
         assert expected in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_more_rows_than_may_stay_are_archived_before_their_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,6 +243,7 @@ def test_where_no_process_may_be_asked_the_turn_answers(
         acme.call("query", ALL, as_of=1)
 
 
+@pytest.mark.slow
 def test_an_object_cannot_take_a_part_of_its_events_for_all(world: World) -> None:
     from raydo.actors.object import DurableObject
     from raydo.pipelining.method import call
@@ -280,6 +281,7 @@ def test_an_object_cannot_take_a_part_of_its_events_for_all(world: World) -> Non
     assert world.wait(picker.everything()["rows"][0]["n"]) == 1
 
 
+@pytest.mark.slow
 def test_a_copied_folder_answers_every_query_the_same(tmp_path: Path) -> None:
     queries = [
         "SELECT seq, event, user_id, timestamp, date FROM events ORDER BY seq",
@@ -384,6 +386,7 @@ with World(Path({str(tmp_path)!r}), now_ms={now_ms}) as world:
     assert done.stdout == "[{'n': 21, 'seqs': 21}] []\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_catalog_that_tenants_share_and_a_warehouse_are_a_matter_of_settings(
     tmp_path: Path,
 ) -> None:

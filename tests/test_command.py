@@ -271,6 +271,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(
     assert json.loads(capsys.readouterr().out)["rows"] == [{"n": 20}]
 
 
+@pytest.mark.slow
 def test_objects_are_found_in_the_folder_that_the_server_was_started_in(tmp_path: Path) -> None:
     (tmp_path / "greeters.py").write_text(
         "from raydo import DurableObject, call\n"

@@ -96,6 +96,7 @@ def test_a_call_that_raises_writes_nothing(world: World) -> None:
     assert arrived(world) == [2]
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_moment_of_a_run_leaves_each_row_there_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

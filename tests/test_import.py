@@ -98,6 +98,7 @@ async def test_a_file_goes_straight_into_a_folder(tmp_path: Path) -> None:
     assert reply["rows"] == [{"late": 1000}] * 5
 
 
+@pytest.mark.slow
 async def test_the_demo_goes_in_once_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from raydo.gateway import demo
 

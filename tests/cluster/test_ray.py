@@ -109,6 +109,7 @@ with raydo.connect(data=sys.argv[1], ray="local"):
 """
 
 
+@pytest.mark.slow
 async def test_another_process_joins_and_leaves_without_stopping_anything(
     ray_settings: Settings,
 ) -> None:
@@ -190,6 +191,7 @@ ray.init(address=sys.argv[1], logging_level=logging.CRITICAL)
 """
 
 
+@pytest.mark.slow
 def test_a_process_without_the_token_is_not_let_in(ray_settings: Settings) -> None:
     server = server_of(ray_settings.data)
     assert server is not None
@@ -214,6 +216,7 @@ def test_a_process_without_the_token_is_not_let_in(ray_settings: Settings) -> No
     assert "connect to Ray cluster" in done.stderr or "Authentication" in done.stderr
 
 
+@pytest.mark.slow
 async def test_a_host_that_cannot_open_says_why_instead_of_hanging(
     ray_settings: Settings, tmp_path: Path
 ) -> None:

@@ -246,6 +246,7 @@ async def test_a_users_own_object_lives_by_its_modules_name(open_place: Open) ->
         assert await jar.names() == ["toffee", "mint"]
 
 
+@pytest.mark.slow
 async def test_a_class_that_no_module_gives_travels_by_value(place: Place) -> None:
     whisper = place.connection.stub(Whisper, fresh())
 
@@ -279,6 +280,7 @@ with raydo.connect(data=data, ray=ray or None):
 """
 
 
+@pytest.mark.slow
 def test_a_class_of_a_script_lives_where_the_script_connects(
     kind: str, settings: Settings, tmp_path: Path
 ) -> None:
@@ -296,6 +298,7 @@ def test_a_class_of_a_script_lives_where_the_script_connects(
     assert done.stdout == "acme greets world (1)\n", done.stderr
 
 
+@pytest.mark.slow
 async def test_the_archive_is_part_of_events_and_its_libraries_stay_elsewhere(
     kind: str, place: Place
 ) -> None:

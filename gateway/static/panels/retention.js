@@ -51,7 +51,7 @@ function cell(count, size, partial) {
   if (count === undefined) return h("td.none");
   const share = size ? count / size : 0;
   const depth = share > 0.5 ? ".deep" : "";
-  return h(`td.cell${depth}${partial ? ".partial" : ""}`, { style: { "--share": share.toFixed(3) }, title: `${number(count)} of ${number(size)}${partial ? ", so far" : ""}` }, share >= 0.995 ? "100%" : percent(share));
+  return h(`td.cell${depth}${partial ? ".partial" : ""}`, { style: { "--share": share.toFixed(3) }, title: `${number(count)} of ${number(size)}${partial ? ", so far" : ""}` }, size ? percent(share) : "–");
 }
 
 /** The mean over cohorts, each by its size; periods that have not ended are left out. */
